@@ -1,0 +1,1 @@
+"""Boards, and the flow that builds for them."""

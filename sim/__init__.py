@@ -1,0 +1,1 @@
+"""The golden model, the Verilated core and the comparison of both."""

@@ -1,0 +1,201 @@
+"""The link's one table: commands, statuses, headers and limits, for the RTL and for the host.
+
+A frame on the wire is COBS(body) followed by one zero byte. A request's body is ``REQUEST``
+header, payload, CRC-32C (Castagnoli, little-endian) of all before it; a reply's body the same with
+the ``REPLY`` header. All integers are little-endian.
+
+Sequence numbers count up modulo 256 from the HELLO that opens a session. A device executes a
+request only if its sequence number is the expected one. For one of the last ``window`` numbers of
+this session it sends the stored reply again and does nothing else; for any other it answers
+``OUT_OF_ORDER`` with the number it expects. HELLO is taken at any sequence number and opens a new
+session, unless it repeats the number and nonce of the session's own HELLO: then it is a
+retransmission like any other. Damaged frames are counted and otherwise ignored.
+
+Spikes are coded as bytes, timestep after timestep, ascending inside a timestep, `previous`
+starting at -1 in each: a byte b < ``SKIP`` is a spike of line ``previous + 1 + b``; ``SKIP`` adds
+``SKIP`` to `previous`; ``END`` ends the timestep.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from spikewright.layout import Field, Layout
+from spikewright.spec import CoreSpec
+
+__all__ = [
+    "COUNTERS",
+    "CRC_SIZE",
+    "END",
+    "HELLO_NONE",
+    "ID_SIZE",
+    "PROTOCOL_VERSION",
+    "REPLY",
+    "REPLY_PAYLOADS",
+    "REQUEST",
+    "REQUEST_PAYLOADS",
+    "SKIP",
+    "Command",
+    "LinkSpec",
+    "Status",
+    "worst_timestep_bytes",
+]
+
+PROTOCOL_VERSION = 1
+CRC_SIZE = 4
+ID_SIZE = 8
+"""Bytes of a spec hash or image id that travel."""
+SKIP = 0xFE
+END = 0xFF
+
+
+class Command(IntEnum):
+    """What a request asks for."""
+
+    HELLO = 0x01
+    """Open a session; who are you?"""
+    COUNTERS = 0x02
+    """Read all counters."""
+    BEGIN = 0x03
+    """Declare the image invalid and start a load."""
+    WRITE = 0x04
+    """Write records to a region; only between BEGIN and COMMIT."""
+    COMMIT = 0x05
+    """End a load: if byte count and CRC of all WRITE payloads match, clear and declare it valid."""
+    READ = 0x06
+    """Read records of a region."""
+    RUN = 0x07
+    """Run timesteps with the coded spikes that follow; zero timesteps just drains spikes out."""
+    RECORD = 0x08
+    """Choose the neuron groups whose spikes are reported; after COMMIT it is all of them."""
+    CLEAR = 0x09
+    """Clear the state, set the timestep to 0 and drop spikes that were not yet read."""
+
+
+class Status(IntEnum):
+    """How a request ended. Any but OK has an empty payload unless stated."""
+
+    OK = 0
+    BAD_COMMAND = 1
+    BAD_LENGTH = 2
+    """The payload has not the length that the command needs; nothing was done."""
+    BAD_ADDRESS = 3
+    """Unknown region, not writable or readable, or records past its end."""
+    NO_IMAGE = 4
+    """No valid image: load one."""
+    NOT_LOADING = 5
+    """WRITE or COMMIT without BEGIN."""
+    BAD_DIGEST = 6
+    """The image did not arrive whole; it stays invalid."""
+    BAD_TIMESTEP = 7
+    """RUN starts at another timestep than the device is at (reply as for OK, nothing was run)."""
+    PAUSED = 8
+    """Spikes out need room: fewer timesteps were run than asked (reply as for OK)."""
+    BAD_SPIKES = 9
+    """An axon out of range or timesteps past the count; what came before was run (reply as for OK)."""
+    OUT_OF_ORDER = 10
+    """Not the expected sequence number; the payload is the expected one."""
+
+
+def _u(*pairs: tuple[str, int]) -> Layout:
+    return Layout(tuple(Field(name, 8 * size) for name, size in pairs))
+
+
+REQUEST = _u(("sequence", 1), ("command", 1))
+REPLY = _u(("sequence", 1), ("command", 1), ("status", 1))
+
+REQUEST_PAYLOADS = {
+    Command.HELLO: _u(("nonce", 4)),
+    Command.COUNTERS: _u(),
+    Command.BEGIN: _u(),
+    Command.WRITE: _u(("region", 1), ("index", 4)),
+    Command.COMMIT: _u(("image_id", ID_SIZE), ("byte_count", 4), ("crc", 4)),
+    Command.READ: _u(("region", 1), ("index", 4), ("count", 2)),
+    Command.RUN: _u(("timestep", 4), ("count", 2)),
+    Command.RECORD: _u(("first_group", 2), ("group_count", 2)),
+    Command.CLEAR: _u(),
+}
+"""Fixed head of each request's payload. WRITE is followed by whole records, RUN by coded spikes;
+timesteps of a RUN after its coded spikes end have none."""
+
+COUNTERS = (
+    "timesteps",
+    "cycles",
+    "spikes_in",
+    "spikes_out",
+    "synaptic_operations",
+    "saturations",
+    "link_errors",
+)
+"""32-bit counters in the order of the COUNTERS reply; they wrap, and count from power-up.
+
+``cycles`` counts those of timesteps; ``spikes_in`` axon spikes; ``spikes_out`` spikes of all
+neurons, recorded or not; ``synaptic_operations`` deliveries over a nonzero weight;
+``saturations`` neuron updates in which v or i was clamped; ``link_errors`` frames dropped as
+damaged, too long or for want of room."""
+
+REPLY_PAYLOADS = {
+    Command.HELLO: _u(
+        ("nonce", 4),
+        ("protocol", 1),
+        ("window", 1),
+        ("max_payload", 2),
+        ("spec_hash", ID_SIZE),
+        ("build_id", ID_SIZE),
+        ("image_valid", 1),
+        ("image_id", ID_SIZE),
+        ("timestep", 4),
+    ),
+    Command.COUNTERS: _u(*((name, 4) for name in COUNTERS)),
+    Command.BEGIN: _u(),
+    Command.WRITE: _u(),
+    Command.COMMIT: _u(),
+    Command.READ: _u(),
+    Command.RUN: _u(("timestep", 4), ("pending", 2)),
+    Command.RECORD: _u(),
+    Command.CLEAR: _u(),
+}
+"""Fixed head of each OK reply's payload. READ's is followed by whole records; RUN's by coded
+spikes of the oldest unread timesteps, as many bytes as fit, ``pending`` being those that did not."""
+
+HELLO_NONE = 0
+"""The ``image_id`` of a device without a valid image."""
+
+
+@dataclass(frozen=True)
+class LinkSpec:
+    """The device side of the link; not part of the core's identity, answered by HELLO.
+
+    Parameters
+    ----------
+    clock_hz, baud_hz : int
+        System clock and line rate. The bit time is ``round(clock_hz / baud_hz)`` cycles, at least 4.
+    max_payload : int
+        Longest payload of a request or reply [bytes], a power of two, 64 to 1,024.
+    window : int
+        Requests a host may have unanswered, and stored replies, a power of two, 2 to 64.
+    """
+
+    clock_hz: int = 100_000_000
+    baud_hz: int = 1_000_000
+    max_payload: int = 512
+    window: int = 8
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("max_payload", 64, 1024), ("window", 2, 64)):
+            value = getattr(self, name)
+            if not low <= value <= high or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two in [{low}, {high}], not {value}")
+        if self.divisor < 4:
+            raise ValueError(
+                f"baud_hz must be at most {self.clock_hz // 4} (a quarter of clock_hz), not {self.baud_hz}"
+            )
+
+    @property
+    def divisor(self) -> int:
+        """Clock cycles a bit."""
+        return round(self.clock_hz / self.baud_hz)
+
+
+def worst_timestep_bytes(spec: CoreSpec) -> int:
+    """Most bytes that one timestep's spikes out can take."""
+    return spec.neurons + spec.neurons // SKIP + 1

@@ -1,0 +1,406 @@
+"""The core image: everything a core of one spec needs to become one network, as a file."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+
+from spikewright.errors import ImageError, SpecError
+from spikewright.fixed import DECAY_ONE, signed_range
+from spikewright.spec import CoreSpec, Region
+
+__all__ = ["FORMAT_VERSION", "CoreImage", "Manifest", "Population"]
+
+FORMAT_VERSION = 1
+MAX_FILE_BYTES = 1 << 30
+_METADATA_KEY = "spikewright"
+
+Array = npt.NDArray[Any]
+
+
+class Population(BaseModel):
+    """A contiguous range of axons or neurons and where it came from in the source graph."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    first: int = Field(ge=0)
+    count: int = Field(ge=1)
+    shape: tuple[int, ...] = ()
+
+    @property
+    def slice(self) -> slice:
+        """The range as an index into arrays of axons or neurons."""
+        return slice(self.first, self.first + self.count)
+
+
+class Manifest(BaseModel):
+    """What an image says about itself; free-form parts are for people and reports.
+
+    ``semantics`` holds dt [s], reset, reset timing and the like as the compiler resolved them;
+    ``scales`` the real value of one weight unit, per neuron of each population; ``report`` the
+    compiler's report; ``source`` the source file's name and SHA-256.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = ""
+    inputs: tuple[Population, ...] = ()
+    populations: tuple[Population, ...] = ()
+    outputs: tuple[str, ...] = ()
+    semantics: dict[str, Any] = {}
+    scales: dict[str, list[float]] = {}
+    report: dict[str, Any] = {}
+    source: dict[str, str] = {}
+
+
+_DTYPES = {
+    "weights": np.int16,
+    "delays": np.uint8,
+    "first_word": np.uint32,
+    "word_count": np.uint16,
+    "first_group": np.uint16,
+    "level_groups": np.uint16,
+    "a_mem": np.uint16,
+    "a_syn": np.uint16,
+    "bias": np.int32,
+    "v_threshold": np.int32,
+    "reset": np.int32,
+    "reset_to": np.uint8,
+    "refractory": np.uint8,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class CoreImage:
+    """Weights, directory, levels and neuron parameters for one :class:`CoreSpec`, all raw integers.
+
+    With A axons, N neuron slots and ``lanes`` from the spec, W weight words and L levels in use:
+
+    ============  =======================  ==========================================================
+    ``weights``      int16[W, lanes]       word w, lane k: weight into neuron ``group * lanes + k``
+    ``delays``       uint8[W, lanes]       synaptic delay [timesteps]; all 0 where the spec has none
+    ``first_word``   uint32[A + N]         a source's row: this many words from here, the first one
+    ``word_count``   uint16[A + N]         for neuron group ``first_group``, the next for the next
+    ``first_group``  uint16[A + N]         group, and so on
+    ``level_groups`` uint16[L]             neuron groups of each level, in order from group 0
+    ``a_mem``        uint16[N]             membrane decay, UQ1.12, 0 to 4096
+    ``a_syn``        uint16[N]             synaptic current decay, UQ1.12; 0 is memoryless
+    ``bias``         int32[N]              added to the current each timestep
+    ``v_threshold``  int32[N]              a neuron spikes when v is strictly above
+    ``reset``        int32[N]              subtracted from v, or v's new value
+    ``reset_to``     uint8[N]              1: ``v = reset``; 0: ``v = v - reset``
+    ``refractory``   uint8[N]              timesteps without membrane update after a spike
+    ============  =======================  ==========================================================
+
+    State-like arrays are ``Q(state_bits - 1 - f).f`` with f the spec's ``fraction_bits``, in units
+    of the neuron's weight scale. Sources are axons 0 to A-1, then neurons A to A+N-1.
+
+    Raises
+    ------
+    ImageError
+        Shapes, ranges or references that the spec does not allow, all of them listed.
+    """
+
+    spec: CoreSpec
+    weights: Array
+    delays: Array
+    first_word: Array
+    word_count: Array
+    first_group: Array
+    level_groups: Array
+    a_mem: Array
+    a_syn: Array
+    bias: Array
+    v_threshold: Array
+    reset: Array
+    reset_to: Array
+    refractory: Array
+    manifest: Manifest = field(default_factory=Manifest)
+
+    def __post_init__(self) -> None:
+        reasons = []
+        for name, dtype in _DTYPES.items():
+            given = np.asarray(getattr(self, name))
+            if given.dtype.kind not in "iu":
+                reasons.append(f"{name} must be integers, not {given.dtype}")
+                continue
+            info = np.iinfo(dtype)
+            if given.size and (given.min() < info.min or given.max() > info.max):
+                reasons.append(
+                    f"{name} must fit [{info.min}, {info.max}], not {given.min()} to {given.max()}"
+                )
+                continue
+            array = np.ascontiguousarray(given, dtype)
+            if array is given:
+                array = array.copy()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if not reasons:
+            reasons = self._wrong_shapes()
+        if not reasons:
+            reasons = self._wrong_values()
+        if reasons:
+            raise ImageError("Core image is not valid for its spec:", reasons=reasons)
+
+    # Checks
+
+    def _wrong_shapes(self) -> list[str]:
+        spec = self.spec
+        words = len(self.weights) if self.weights.ndim else 0
+        wanted = dict.fromkeys(_DTYPES, (spec.neurons,))
+        wanted |= dict.fromkeys(("first_word", "word_count", "first_group"), (spec.sources,))
+        wanted |= {"weights": (words, spec.lanes), "delays": (words, spec.lanes)}
+        wanted["level_groups"] = (self.level_groups.size,)
+        reasons = [
+            f"{name} must have shape {shape}, not {getattr(self, name).shape}"
+            for name, shape in wanted.items()
+            if getattr(self, name).shape != shape
+        ]
+        if words > spec.weight_words:
+            reasons.append(f"weights must fit {spec.weight_words} weight words, not {words}")
+        return reasons
+
+    def _wrong_values(self) -> list[str]:
+        spec = self.spec
+        reasons = []
+
+        def limit(name: str, low: int, high: int) -> None:
+            array = getattr(self, name)
+            if array.size and (array.min() < low or array.max() > high):
+                reasons.append(
+                    f"{name} must be in [{low}, {high}], not {array.min()} to {array.max()}"
+                )
+
+        state_low, state_high = signed_range(spec.state_bits)
+        limit("weights", *signed_range(spec.weight_bits))
+        limit("delays", 0, spec.delay_slots - 1)
+        limit("a_mem", 0, DECAY_ONE)
+        limit("a_syn", 0, DECAY_ONE if spec.synapse_current else 0)
+        for name in ("bias", "v_threshold", "reset"):
+            limit(name, state_low, state_high)
+        limit("reset_to", 0, 1)
+        limit("refractory", 0, (1 << spec.refractory_bits) - 1)
+        limit("level_groups", 1, spec.groups)
+        used = int(self.level_groups.sum())
+        if not 1 <= used <= spec.groups:
+            reasons.append(f"level_groups must add up to [1, {spec.groups}], not {used}")
+        count = self.word_count.astype(np.int64)
+        for name, size, what in (
+            ("first_word", len(self.weights), "words"),
+            ("first_group", used, "groups"),
+        ):
+            end = np.where(count > 0, getattr(self, name).astype(np.int64) + count, 0)
+            if end.max() > size:
+                reasons.append(
+                    f"row of source {int(end.argmax())} must end within {size} {what}, not {end.max()}"
+                )
+        # A subtract reset must not leave the state's range from any v above the threshold.
+        lowest = np.maximum(self.v_threshold.astype(np.int64) + 1, state_low) - self.reset
+        wrong = (self.reset_to == 0) & ((self.reset < 0) | (lowest < state_low))
+        if wrong.any():
+            n = int(wrong.argmax())
+            reasons.append(
+                f"reset of neuron {n} must be in [0, v_threshold + 1 - ({state_low})] to be subtracted, not {self.reset[n]}"
+            )
+        if spec.decay == "shift":
+            allowed = [0, DECAY_ONE, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13))]
+            reasons += [
+                f"{name} must be 0, 4096 or 4096 - 4096 / 2**k for a spec with shift decay"
+                for name in ("a_mem", "a_syn")
+                if not np.isin(getattr(self, name), allowed).all()
+            ]
+        ranges = [("axons", p, spec.axons) for p in self.manifest.inputs]
+        ranges += [("neurons", p, spec.neurons) for p in self.manifest.populations]
+        reasons += [
+            f"population {p.name!r} must end within {size} {kind}, not {p.first + p.count}"
+            for kind, p, size in ranges
+            if p.first + p.count > size
+        ]
+        names = [p.name for p in self.manifest.populations]
+        reasons += [
+            f"output {name!r} must be a population"
+            for name in self.manifest.outputs
+            if name not in names
+        ]
+        return reasons
+
+    # Views
+
+    @cached_property
+    def arrays(self) -> Mapping[str, Array]:
+        """The arrays by name, read-only."""
+        return {name: getattr(self, name) for name in _DTYPES}
+
+    @property
+    def groups_used(self) -> int:
+        """Neuron groups that are updated each timestep."""
+        return int(self.level_groups.sum())
+
+    @cached_property
+    def records(self) -> Mapping[Region, npt.NDArray[np.uint8]]:
+        """What a loader writes, from index 0 of each writable region: ``uint8[records, size]``."""
+        spec = self.spec
+        memories = spec.memories
+        ends = np.cumsum(self.level_groups, dtype=np.int64)
+        last = np.zeros(int(ends[-1]), np.uint8)
+        last[ends - 1] = 1
+        end = np.zeros_like(last)
+        end[-1] = 1
+        columns = {f"weight{k}": self.weights[:, k] for k in range(spec.lanes)}
+        columns |= {f"delay{k}": self.delays[:, k] for k in range(spec.lanes)}
+        parts: dict[Region, Mapping[str, Array]] = {
+            Region.DESCRIPTORS: self.arrays,
+            Region.LEVELS: {"last": last, "end": end},
+            Region.NEURONS: self.arrays,
+        }
+        if len(self.weights):
+            parts[Region.WEIGHTS] = columns
+        return {region: memories[region].layout.pack(values) for region, values in parts.items()}
+
+    def population(self, name: str) -> Population:
+        """The population of neurons of that name. Raises :class:`ImageError`, naming those there are."""
+        for population in self.manifest.populations:
+            if population.name == name:
+                return population
+        known = ", ".join(repr(p.name) for p in self.manifest.populations) or "none"
+        raise ImageError(f"Image has no population {name!r}.", hint=f"Populations: {known}.")
+
+    @property
+    def output_slices(self) -> Mapping[str, slice]:
+        """Neuron ranges of the network's outputs by population name, in the order of the manifest."""
+        return {name: self.population(name).slice for name in self.manifest.outputs}
+
+    # Files
+
+    @cached_property
+    def _manifest_text(self) -> str:
+        """Canonical JSON of everything but the image id, with the hash of each array."""
+        text: str = json.dumps(
+            {
+                "format_version": FORMAT_VERSION,
+                "spec": json.loads(self.spec.to_json()),
+                "spec_hash": self.spec.hash,
+                "manifest": self.manifest.model_dump(mode="json"),
+                "arrays": {
+                    name: hashlib.sha256(a.tobytes()).hexdigest() for name, a in self.arrays.items()
+                },
+            },
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
+        return text
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 over spec, manifest and arrays, in hexadecimal."""
+        return hashlib.sha256(self._manifest_text.encode()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """The file's content: safetensors, the manifest and its hash in the metadata."""
+        header = json.dumps({"id": self.id, "content": self._manifest_text}, sort_keys=True)
+        return safetensors.numpy.save(dict(self.arrays), metadata={_METADATA_KEY: header})
+
+    def save(self, path: Path | str) -> None:
+        """Write the file whole or not at all. Raises :class:`ImageError` if it cannot be written."""
+        target = Path(path)
+        partial = target.with_name(target.name + ".partial")
+        try:
+            partial.write_bytes(self.to_bytes())
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise ImageError(f"Cannot write image {str(target)!r}: {error.strerror}.") from None
+
+    @classmethod
+    def load(cls, path: Path | str) -> "CoreImage":
+        """Read and check a file. Raises :class:`ImageError` that says what is wrong."""
+        source = Path(path)
+        try:
+            if source.stat().st_size > MAX_FILE_BYTES:
+                raise ImageError(f"Image {str(source)!r} is over {MAX_FILE_BYTES >> 20} MiB.")
+            data = source.read_bytes()
+        except OSError as error:
+            raise ImageError(f"Cannot read image {str(source)!r}: {error.strerror}.") from None
+        try:
+            return cls.from_bytes(data)
+        except ImageError as error:
+            raise ImageError(
+                f"Image {str(source)!r}: {error.what}",
+                reasons=error.reasons,
+                hint=error.hint or "Compile the network again, or fetch a fresh copy of the file.",
+            ) from None
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "CoreImage":
+        """Read and check a file's content. Raises :class:`ImageError`."""
+        header = _metadata(data)
+        try:
+            outer = json.loads(header)
+            text, claimed = outer["content"], outer["id"]
+            if hashlib.sha256(text.encode()).hexdigest() != claimed:
+                raise ImageError("damaged: the manifest does not match its hash.")
+            content = json.loads(text)
+            if content["format_version"] != FORMAT_VERSION:
+                raise ImageError(
+                    f"format version {content['format_version']!r}; this reads version {FORMAT_VERSION}."
+                )
+            spec = CoreSpec.from_dict(content["spec"])
+            manifest = Manifest.model_validate(content["manifest"])
+            hashes = dict(content["arrays"])
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+            ValidationError,
+            SpecError,
+        ) as error:
+            if isinstance(error, ImageError):
+                raise
+            raise ImageError(
+                f"the manifest is not readable ({type(error).__name__}: {error})."
+            ) from None
+        try:
+            arrays = safetensors.numpy.load(data)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise ImageError(f"not a whole safetensors file ({error}).") from None
+        reasons = [f"array {name!r} is missing" for name in sorted(_DTYPES.keys() - arrays.keys())]
+        reasons += [f"array {name!r} is unknown" for name in sorted(arrays.keys() - _DTYPES.keys())]
+        for name in sorted(_DTYPES.keys() & arrays.keys()):
+            if arrays[name].dtype != _DTYPES[name]:
+                reasons.append(
+                    f"array {name!r} must be {np.dtype(_DTYPES[name])}, not {arrays[name].dtype}"
+                )
+            elif hashlib.sha256(arrays[name].tobytes()).hexdigest() != hashes.get(name):
+                reasons.append(f"array {name!r} does not match its hash")
+        if reasons:
+            raise ImageError("damaged:", reasons=reasons)
+        image = cls(spec=spec, manifest=manifest, **arrays)
+        if image.id != claimed:
+            raise ImageError("damaged: the content does not match the image id.")
+        return image
+
+
+def _metadata(data: bytes) -> str:
+    """The manifest's text in a safetensors header; the library itself reads metadata only from files."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or not 2 <= size <= len(data) - 8:
+        raise ImageError("not a whole safetensors file (its header is longer than the file).")
+    try:
+        header = json.loads(data[8 : 8 + size])
+        text = header["__metadata__"][_METADATA_KEY]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ImageError("not a Spikewright image (no manifest in a safetensors header).") from None
+    if not isinstance(text, str):
+        raise ImageError("not a Spikewright image (the manifest is not text).")
+    return text

@@ -1,0 +1,277 @@
+"""The contract: one frozen description of a core that RTL, golden model, image and host share."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import IntEnum
+from functools import cached_property
+from typing import Any, Literal, cast
+
+from spikewright.errors import SpecError
+from spikewright.fixed import DECAY_BITS
+from spikewright.layout import Field, Layout
+
+__all__ = ["CORE_VERSION", "CoreSpec", "Memory", "Region", "index_width"]
+
+CORE_VERSION = 1
+"""Counts up whenever the same fields would give a core with another behaviour or layout."""
+
+_RANGES = {
+    "axons": (1, 2048),
+    "neurons": (1, 2048),
+    "lanes": (1, 32),
+    "weight_bits": (2, 16),
+    "state_bits": (12, 24),
+    "fraction_bits": (0, 16),
+    "delay_slots": (1, 64),
+    "refractory_bits": (0, 8),
+    "weight_words": (0, 1 << 24),
+}
+_POWERS_OF_TWO = ("lanes", "delay_slots")
+_HINT = "Change the field, or leave it out to get its default."
+
+
+def index_width(count: int) -> int:
+    """Bits that address ``count`` things, at least one."""
+    return max(1, (count - 1).bit_length())
+
+
+class Region(IntEnum):
+    """The core's memories as the host addresses them; the value is the code on the link."""
+
+    WEIGHTS = 0
+    DESCRIPTORS = 1
+    LEVELS = 2
+    NEURONS = 3
+    STATE = 4
+    ACCUMULATORS = 5
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One region: ``depth`` records of ``layout``; written, or read back, or both, by the host."""
+
+    layout: Layout
+    depth: int
+    writable: bool
+    readable: bool
+
+
+@dataclass(frozen=True)
+class CoreSpec:
+    """Sizes and features of a core. Everything else about a network is image data.
+
+    Parameters
+    ----------
+    axons : int
+        External source lines A, 1 to 2,048.
+    neurons : int
+        Neuron slots N, 1 to 2,048, a multiple of ``lanes``.
+    lanes : int
+        Weights in a weight word, and neurons updated a cycle: 1, 2, 4, 8, 16 or 32.
+    weight_bits : int
+        Signed weights of this width, 2 to 16.
+    state_bits : int
+        Membrane potential, synaptic current, bias, threshold and reset, signed, 12 to 24.
+    fraction_bits : int
+        State bits below one weight unit: the state is ``Q(state_bits - 1 - f).f`` in units of the
+        weight's least significant bit, 0 to 16.
+    delay_slots : int
+        Slots of the delay ring; synaptic delays are 0 to ``delay_slots - 1`` timesteps. A power of
+        two up to 64; 1 builds no ring.
+    refractory_bits : int
+        Width of the refractory counter, 0 to 8; 0 builds none.
+    synapse_current : bool
+        Keep a decaying synaptic current ``i`` per neuron. Without it every ``a_syn`` must be 0.
+    decay : {"multiply", "shift"}
+        ``multiply`` takes any UQ1.12 factor; ``shift`` only 0, 1 and ``1 - 2**-k``, k = 1 to 12,
+        and needs no multiplier.
+    weight_words : int
+        Depth of the weight memory; 0 stands for all-to-all, ``sources * groups``.
+
+    Raises
+    ------
+    SpecError
+        Every field out of range, listed.
+    """
+
+    axons: int = 256
+    neurons: int = 256
+    lanes: int = 8
+    weight_bits: int = 8
+    state_bits: int = 20
+    fraction_bits: int = 6
+    delay_slots: int = 1
+    refractory_bits: int = 4
+    synapse_current: bool = True
+    decay: Literal["multiply", "shift"] = "multiply"
+    weight_words: int = 0
+
+    def __post_init__(self) -> None:
+        reasons = []
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                reasons.append(f"{name} must be an integer in [{low}, {high}], not {value!r}")
+            elif name in _POWERS_OF_TWO and value & (value - 1):
+                reasons.append(f"{name} must be a power of two, not {value}")
+        if not isinstance(self.synapse_current, bool):
+            reasons.append(f"synapse_current must be true or false, not {self.synapse_current!r}")
+        if self.decay not in ("multiply", "shift"):
+            reasons.append(f"decay must be 'multiply' or 'shift', not {self.decay!r}")
+        if not reasons and self.neurons % self.lanes:
+            up = -(-self.neurons // self.lanes) * self.lanes
+            reasons.append(
+                f"neurons must be a multiple of lanes ({self.lanes}), not {self.neurons}; did you mean {up}?"
+            )
+        if reasons:
+            raise SpecError("Core specification is not valid:", reasons=reasons, hint=_HINT)
+        if self.weight_words == 0:
+            object.__setattr__(self, "weight_words", self.sources * self.groups)
+
+    # Sizes that follow
+
+    @property
+    def sources(self) -> int:
+        """Rows of the weight memory's directory: axons 0 to A-1, then neurons A to A+N-1."""
+        return self.axons + self.neurons
+
+    @property
+    def groups(self) -> int:
+        """Neuron groups: group g holds neurons ``g * lanes`` to ``(g + 1) * lanes - 1``."""
+        return self.neurons // self.lanes
+
+    @property
+    def acc_bits(self) -> int:
+        """Accumulator width: with at most one synapse from a source to a neuron, no sum overflows."""
+        return self.weight_bits + (self.sources - 1).bit_length()
+
+    @property
+    def delay_bits(self) -> int:
+        """Width of a synapse's delay field; 0 without delays."""
+        return (self.delay_slots - 1).bit_length()
+
+    # Memories
+
+    @cached_property
+    def memories(self) -> Mapping[Region, Memory]:
+        """Layout, depth and access of every region.
+
+        ``WEIGHTS`` is indexed by word, ``DESCRIPTORS`` by source, ``LEVELS`` by group, ``NEURONS``
+        and ``STATE`` by neuron, ``ACCUMULATORS`` by ``slot << index_width(neurons) | neuron``,
+        where slot ``t % delay_slots`` is the one that timestep t consumes.
+        """
+        state = self.state_bits
+        weights = [
+            Field(f"weight{lane}", self.weight_bits, signed=True) for lane in range(self.lanes)
+        ]
+        delays = [Field(f"delay{lane}", self.delay_bits) for lane in range(self.lanes)]
+        descriptor = (
+            Field("first_word", index_width(self.weight_words)),
+            Field("word_count", self.groups.bit_length()),
+            Field("first_group", index_width(self.groups)),
+        )
+        level = (Field("last", 1), Field("end", 1))
+        neuron = [
+            Field("a_mem", DECAY_BITS + 1),
+            Field("bias", state, signed=True),
+            Field("v_threshold", state, signed=True),
+            Field("reset", state, signed=True),
+            Field("reset_to", 1),
+        ]
+        kept = [Field("v", state, signed=True)]
+        if self.synapse_current:
+            neuron.append(Field("a_syn", DECAY_BITS + 1))
+            kept.append(Field("i", state, signed=True))
+        if self.refractory_bits:
+            neuron.append(Field("refractory", self.refractory_bits))
+            kept.append(Field("refractory", self.refractory_bits))
+        acc = (Field("acc", self.acc_bits, signed=True),)
+        slots = self.delay_slots << index_width(self.neurons)
+        words = Layout(tuple(weights + (delays if self.delay_bits else [])))
+        return {
+            Region.WEIGHTS: Memory(words, self.weight_words, writable=True, readable=True),
+            Region.DESCRIPTORS: Memory(
+                Layout(descriptor), self.sources, writable=True, readable=False
+            ),
+            Region.LEVELS: Memory(Layout(level), self.groups, writable=True, readable=False),
+            Region.NEURONS: Memory(
+                Layout(tuple(neuron)), self.neurons, writable=True, readable=False
+            ),
+            Region.STATE: Memory(Layout(tuple(kept)), self.neurons, writable=False, readable=True),
+            Region.ACCUMULATORS: Memory(Layout(acc), slots, writable=False, readable=True),
+        }
+
+    # Cycles: the core is built to these figures, the golden model predicts with them, and
+    # lockstep compares both with what the RTL does.
+
+    @property
+    def update_latency(self) -> int:
+        """Cycles from the issue of a neuron group to its commit."""
+        return 10
+
+    @property
+    def integrate_overhead(self) -> int:
+        """Cycles of an integration beyond ``max(1, words)`` for each pending source."""
+        return 12
+
+    @property
+    def timestep_overhead(self) -> int:
+        """Cycles of a timestep beyond integrations, group updates and the last update's latency."""
+        return 2
+
+    @property
+    def clear_cycles(self) -> int:
+        """Cycles of the command that clears v, i, refractory, accumulators and pending spikes."""
+        return self.groups * self.delay_slots + 2
+
+    # Identity
+
+    def to_json(self) -> str:
+        """Canonical JSON: keys sorted, no white space, every field resolved."""
+        return json.dumps(
+            {"core_version": CORE_VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":")
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "CoreSpec":
+        """Read what :meth:`to_json` wrote, or any JSON object with some of the fields.
+
+        Raises
+        ------
+        SpecError
+            Not a JSON object, unknown fields, another core version, or values out of range.
+        """
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SpecError(f"Core specification is not JSON: {error}") from None
+        if not isinstance(raw, dict):
+            raise SpecError("Core specification must be a JSON object.")
+        return cls.from_dict(raw)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "CoreSpec":
+        """The same from a mapping. Raises :class:`SpecError`."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(raw) - known - {"core_version"})
+        if unknown:
+            raise SpecError(
+                f"Core specification has unknown fields: {', '.join(map(repr, unknown))}.",
+                hint=f"Known fields: {', '.join(sorted(known))}.",
+            )
+        version = raw.get("core_version", CORE_VERSION)
+        if version != CORE_VERSION:
+            raise SpecError(
+                f"Core specification is for core version {version!r}, this is version {CORE_VERSION}.",
+                hint="Compile the image again with this version of Spikewright.",
+            )
+        return cls(
+            **cast(dict[str, Any], {key: value for key, value in raw.items() if key in known})
+        )
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON, in hexadecimal; a device answers its first 8 bytes."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()

@@ -1,0 +1,100 @@
+"""One interface to everything that can run an image: golden model, Verilated core, boards."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.image import CoreImage
+
+__all__ = ["Progress", "RunResult", "Target", "open_target"]
+
+Progress = Callable[[int], None]
+"""Called with the number of samples that have just been finished."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run gives back, the same on every target.
+
+    Attributes
+    ----------
+    spikes : bool[samples, timesteps, neurons]
+        Spikes of every neuron slot of the spec.
+    cycles : int64[samples, timesteps] or None
+        Clock cycles of each timestep; None where the target does not tell them apart.
+    total_cycles : int64[samples]
+        Clock cycles of each sample's timesteps.
+    v : int32[samples, timesteps, neurons] or None
+        Membrane potentials after each timestep, if asked for.
+    """
+
+    spikes: npt.NDArray[np.bool_]
+    cycles: npt.NDArray[np.int64] | None
+    total_cycles: npt.NDArray[np.int64]
+    v: npt.NDArray[np.int32] | None
+
+
+class Target(Protocol):
+    """A core that can be loaded with an image and run."""
+
+    name: str
+
+    def load(self, image: CoreImage) -> None:
+        """Load an image. Raises ``SpecError`` where the target has another spec."""
+
+    def run(
+        self,
+        spikes: npt.NDArray[np.bool_],
+        *,
+        record_v: bool = False,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """Run samples, each from a cleared state.
+
+        Parameters
+        ----------
+        spikes : bool[samples, timesteps, axons]
+            Input spikes; axons that the spec has beyond these stay silent.
+        record_v : bool
+            Give back membrane potentials too.
+        progress : callable
+            Told how many samples were finished, as they are.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back processes and ports. Harmless if done twice."""
+
+
+def open_target(name: str) -> Target:
+    """Open a target by name.
+
+    Parameters
+    ----------
+    name : str
+        ``golden``, ``verilator``, ``virtual`` (the Verilated top behind a pseudo-terminal that is
+        started for this target once an image is loaded), or a serial port such as ``/dev/ttyUSB1``.
+
+    Raises
+    ------
+    LinkError
+        A serial port that is not there or does not answer.
+    """
+    if name == "golden":
+        from spikewright.sim.golden import GoldenTarget
+
+        return GoldenTarget()
+    if name == "verilator":
+        from spikewright.sim.verilator import VerilatorTarget
+
+        return VerilatorTarget()
+    if name == "virtual":
+        from spikewright.sim.virtual import VirtualTarget
+
+        return VirtualTarget()
+    from spikewright.runtime.device import SerialTarget
+
+    return SerialTarget(name)
