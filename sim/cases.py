@@ -1,0 +1,340 @@
+"""Random specs, networks and stimuli for lockstep: alive, varied, with corner values on purpose."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.fixed import DECAY_BITS, DECAY_ONE, signed_range
+from spikewright.image import CoreImage
+from spikewright.spec import CoreSpec
+
+__all__ = [
+    "PARAMETERS",
+    "ROWS",
+    "STIMULI",
+    "WEIGHTS",
+    "Case",
+    "Recipe",
+    "draw_case",
+    "draw_recipe",
+    "draw_spec",
+    "make_image",
+    "make_spikes",
+]
+
+ROWS = ("none", "full", "layered", "sparse", "random")
+WEIGHTS = ("small", "random", "zeros", "bounds", "lowest")
+PARAMETERS = ("alive", "corners")
+STIMULI = ("silence", "random", "bursts", "all")
+_ODDS = {
+    ROWS: (1, 4, 4, 4, 12),
+    WEIGHTS: (8, 8, 4, 1, 1),
+    PARAMETERS: (3, 1),
+    STIMULI: (1, 8, 4, 1),
+}
+
+Array = npt.NDArray[np.int64]
+Spikes = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a network and its stimulus are like; ``seed`` fills in the numbers.
+
+    The structure is here, and not only in the seed, so that a failing case can shrink.
+
+    Parameters
+    ----------
+    seed : int
+        Everything that the other fields leave open.
+    groups : int
+        Neuron groups in use, 1 to ``spec.groups``.
+    levels : int
+        Levels, 1 to ``groups``.
+    sources : int
+        Sources, axons first, that may have a row; 0 to ``spec.sources``.
+    rows : str
+        Of :data:`ROWS`: which neuron groups a source's row covers.
+    weights : str
+        Of :data:`WEIGHTS`. ``lowest`` is the most negative one everywhere, the accumulator's bound.
+    parameters : str
+        Of :data:`PARAMETERS`: neurons tuned to the drive that they get, or values at their bounds.
+    stimulus : str
+        Of :data:`STIMULI`.
+    timesteps, samples : int
+        Shape of the stimulus.
+    """
+
+    seed: int
+    groups: int
+    levels: int
+    sources: int
+    rows: str
+    weights: str
+    parameters: str
+    stimulus: str
+    timesteps: int
+    samples: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A network and its stimulus, and the recipe that they were made from.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    image : CoreImage
+    spikes : bool[samples, timesteps, axons]
+    """
+
+    recipe: Recipe
+    image: CoreImage
+    spikes: Spikes
+
+    def __str__(self) -> str:
+        return f"{self.image.spec}\n{self.recipe}"
+
+
+def draw_case(
+    seed: int, *, spec: CoreSpec | None = None, timesteps: int = 50, samples: int = 1
+) -> Case:
+    """A random network and stimulus, for a random spec unless one is given; the seed decides."""
+    rng = np.random.default_rng(seed)
+    spec = spec or draw_spec(rng)
+    recipe = draw_recipe(rng, spec, timesteps=timesteps, samples=samples)
+    return Case(recipe, make_image(spec, recipe), make_spikes(spec, recipe))
+
+
+def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 << 14) -> CoreSpec:
+    """A random spec; sizes are log-uniform.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where the choices come from.
+    most : int
+        Most axons and most neurons, at least 32.
+    most_words : int
+        Deepest weight memory, at least 64.
+    """
+    lanes = 1 << int(rng.integers(6))
+    axons = _log_uniform(rng, 1, most)
+    groups = _log_uniform(rng, 1, most // lanes)
+    all_to_all = (axons + groups * lanes) * groups
+    words = min(all_to_all, most_words)
+    if rng.random() < 0.5:
+        words = _log_uniform(rng, min(words, 64), words)
+    state_bits = int(rng.integers(12, 25))
+    # Mostly, a few weights must fit the state: where each spike saturates, little else is tested.
+    weight_bits = int(rng.integers(2, 17 if rng.random() < 0.25 else state_bits - 6 + 1))
+    weight_bits = min(weight_bits, 16)
+    fraction_most = 16 if rng.random() < 0.1 else max(0, min(16, state_bits - weight_bits - 2))
+    return CoreSpec(
+        axons=axons,
+        neurons=groups * lanes,
+        lanes=lanes,
+        weight_bits=weight_bits,
+        state_bits=state_bits,
+        fraction_bits=int(rng.integers(fraction_most + 1)),
+        delay_slots=1 << int(rng.choice(7, p=(0.5, 0.15, 0.15, 0.08, 0.06, 0.03, 0.03))),
+        refractory_bits=int(rng.integers(9)),
+        synapse_current=bool(rng.random() < 0.6),
+        decay="multiply" if rng.random() < 0.7 else "shift",
+        weight_words=words,
+    )
+
+
+def draw_recipe(
+    rng: np.random.Generator, spec: CoreSpec, *, timesteps: int, samples: int = 1
+) -> Recipe:
+    """A random recipe for a spec."""
+    groups = spec.groups if rng.random() < 0.5 else int(rng.integers(1, spec.groups + 1))
+
+    def pick(options: tuple[str, ...]) -> str:
+        odds = np.array(_ODDS[options], float)
+        return options[int(rng.choice(len(options), p=odds / odds.sum()))]
+
+    return Recipe(
+        seed=int(rng.integers(1 << 32)),
+        groups=groups,
+        levels=_log_uniform(rng, 1, groups),
+        sources=spec.sources if rng.random() < 0.8 else int(rng.integers(spec.sources + 1)),
+        rows=pick(ROWS),
+        weights=pick(WEIGHTS),
+        parameters=pick(PARAMETERS),
+        stimulus=pick(STIMULI),
+        timesteps=timesteps,
+        samples=samples,
+    )
+
+
+def make_image(spec: CoreSpec, recipe: Recipe) -> CoreImage:
+    """The network of a recipe."""
+    rng = np.random.default_rng((recipe.seed, 0))
+    cuts = rng.choice(recipe.groups - 1, recipe.levels - 1, replace=False) + 1
+    ends = np.concatenate([np.sort(cuts), [recipe.groups]]).astype(np.int64)
+    first_group, word_count = _rows(rng, spec, recipe, ends)
+    first_word, word_count, words = _place(rng, spec, word_count)
+    weights = _weights(rng, spec, recipe, words)
+    slots = 1 if rng.random() < 0.1 else spec.delay_slots
+    delays = rng.integers(slots, size=weights.shape)
+    if rng.random() < 0.1:
+        delays[:] = spec.delay_slots - 1
+    drive = _drive(spec, weights, first_word, word_count, first_group)
+    return CoreImage(
+        spec=spec,
+        weights=weights,
+        delays=delays,
+        first_word=first_word,
+        word_count=word_count,
+        first_group=first_group,
+        level_groups=np.diff(ends, prepend=0),
+        **_neurons(rng, spec, recipe, drive),
+    )
+
+
+def make_spikes(spec: CoreSpec, recipe: Recipe) -> Spikes:
+    """The stimulus of a recipe: ``bool[samples, timesteps, axons]``."""
+    rng = np.random.default_rng((recipe.seed, 1))
+    shape = (recipe.samples, recipe.timesteps)
+    if recipe.stimulus == "silence":
+        rate = np.zeros(shape)
+    elif recipe.stimulus == "random":
+        rate = np.broadcast_to(0.5 * 100.0 ** -rng.random((recipe.samples, 1)), shape)
+    elif recipe.stimulus == "bursts":
+        rate = np.where(rng.random(shape) < 0.2, rng.choice([0.1, 0.5, 1.0], shape), 0.0)
+    else:
+        rate = np.ones(shape)
+    return np.asarray(rng.random((*shape, spec.axons)) < rate[..., None])
+
+
+# Structure
+
+
+def _log_uniform(rng: np.random.Generator, low: int, high: int) -> int:
+    return min(high, int(low * ((high + 1) / low) ** rng.random()))
+
+
+def _rows(
+    rng: np.random.Generator, spec: CoreSpec, recipe: Recipe, ends: Array
+) -> tuple[Array, Array]:
+    """First group and word count of each source's row."""
+    sources, groups = spec.sources, recipe.groups
+    if recipe.rows == "full":
+        first, last = np.zeros(sources, np.int64), np.full(sources, groups)
+    elif recipe.rows == "layered":
+        # An axon reaches the first level, a neuron the level after its own, the last one itself.
+        starts = np.concatenate([[0], ends[:-1]])
+        group = np.minimum(np.arange(spec.neurons) // spec.lanes, groups - 1)
+        level = np.searchsorted(ends, group, side="right")
+        target = np.concatenate([
+            np.zeros(spec.axons, np.int64),
+            np.minimum(level + 1, len(ends) - 1),
+        ])
+        first, last = starts[target], ends[target]
+    else:
+        most = min(groups, 2) if recipe.rows == "sparse" else groups
+        first = rng.integers(groups, size=sources)
+        last = np.minimum(first + rng.integers(most + 1, size=sources), groups)
+        # Rows that end with the last group, rows of one word, and rows without any.
+        kind = rng.integers(8, size=sources)
+        last = np.where((kind == 0) & (recipe.rows == "random"), groups, last)
+        last = np.where(kind == 1, np.minimum(first + 1, groups), last)
+        last = np.where(kind == 2, first, last)
+    count = last - first
+    count[recipe.sources :] = 0
+    return first, count if recipe.rows != "none" else np.zeros_like(count)
+
+
+def _place(rng: np.random.Generator, spec: CoreSpec, word_count: Array) -> tuple[Array, Array, int]:
+    """First word and word count of each row, and words used; where they must, rows share words."""
+    count = np.minimum(word_count, spec.weight_words)
+    order = rng.permutation(spec.sources) if rng.random() < 0.5 else np.arange(spec.sources)
+    first = np.zeros_like(count)
+    first[order] = np.cumsum(count[order]) - count[order]
+    words = min(int(count.sum()), spec.weight_words)
+    shared = (first + count > words) | (rng.random(spec.sources) < 0.03)
+    first = np.where(shared, rng.integers(words - count + 1), first)
+    return first, count, words
+
+
+def _weights(rng: np.random.Generator, spec: CoreSpec, recipe: Recipe, words: int) -> Array:
+    low, high = signed_range(spec.weight_bits)
+    shape = (words, spec.lanes)
+    if recipe.weights == "lowest":
+        return np.full(shape, low)
+    if recipe.weights == "bounds":
+        return rng.choice([low, low + 1, 0, high - 1, high], shape)
+    spread = max(1, high // 8) if recipe.weights == "small" else high
+    weights = rng.integers(max(low, -spread), spread + 1, shape)
+    if recipe.weights == "zeros":
+        weights[rng.random(shape) < 0.8] = 0
+    return weights
+
+
+def _drive(
+    spec: CoreSpec, weights: Array, first_word: Array, word_count: Array, first_group: Array
+) -> npt.NDArray[np.float64]:
+    """Root of the sum of squares of the weights into each neuron, in state units."""
+    source = np.repeat(np.arange(spec.sources), word_count)
+    offset = np.arange(len(source)) - np.repeat(np.cumsum(word_count) - word_count, word_count)
+    squares = np.zeros((spec.groups, spec.lanes))
+    words = weights[first_word[source] + offset].astype(float)
+    np.add.at(squares, first_group[source] + offset, words**2)
+    return np.asarray(np.sqrt(squares).reshape(-1) * (1 << spec.fraction_bits))
+
+
+# Neuron parameters
+
+
+def _decays(rng: np.random.Generator, spec: CoreSpec) -> Array:
+    """Factors of all kinds; mostly slow ones, as in trained networks."""
+    n = spec.neurons
+    if spec.decay == "shift":
+        slow = DECAY_ONE - (DECAY_ONE >> rng.integers(1, DECAY_BITS + 1, n))
+    else:
+        slow = np.where(
+            rng.random(n) < 0.7,
+            rng.integers(2048, DECAY_ONE, n),
+            rng.integers(DECAY_ONE + 1, size=n),
+        )
+    corner = rng.choice([0, DECAY_ONE], n)
+    return np.where(rng.random(n) < 0.15, corner, slow)
+
+
+def _neurons(
+    rng: np.random.Generator, spec: CoreSpec, recipe: Recipe, drive: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    """Parameters of every neuron slot, used or not."""
+    n = spec.neurons
+    low, high = signed_range(spec.state_bits)
+    unit = np.clip(drive, 1 << spec.fraction_bits, high / 2)
+    threshold = np.rint(unit * rng.uniform(0.1, 1.0, n)).astype(np.int64)
+    bias = np.rint(unit * rng.normal(0.0, 0.1, n)).astype(np.int64)
+    to = rng.integers(2, size=n)
+    value = np.where(to == 1, rng.integers(-high // 8, 1, n), threshold)
+    # A share of the neurons sits at the bounds, where comparison, sum and reset saturate.
+    corner = rng.random(n) < (0.5 if recipe.parameters == "corners" else 0.03)
+    edges = np.array([low, low + 1, -1, 0, 1, high - 1, high])
+    threshold = np.where(corner, rng.choice(edges, n), threshold)
+    bias = np.where(corner & (rng.random(n) < 0.5), rng.choice(edges, n), bias)
+    value = np.where(corner, rng.choice(edges, n), value)
+    # What is subtracted must leave any v above the threshold in range.
+    most = np.maximum(threshold + 1, low) - low
+    value = np.where(to == 1, value, np.clip(value, 0, np.minimum(most, high)))
+    most_refractory = (1 << spec.refractory_bits) - 1
+    refractory = np.minimum(rng.geometric(0.5, n) - 1, most_refractory)
+    return {
+        "a_mem": _decays(rng, spec),
+        "a_syn": _decays(rng, spec) if spec.synapse_current else np.zeros(n, np.int64),
+        "bias": np.clip(bias, low, high),
+        "v_threshold": np.clip(threshold, low, high),
+        "reset": value,
+        "reset_to": to,
+        "refractory": np.where(
+            rng.random(n) < 0.05, rng.integers(most_refractory + 1, size=n), refractory
+        ),
+    }
