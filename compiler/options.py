@@ -1,0 +1,70 @@
+"""What a compilation needs beyond the graph: the semantics that NIR leaves open, and formats."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from spikewright.errors import ModelError
+
+__all__ = ["CompileOptions", "Discretization", "Reset"]
+
+Reset = Literal["subtract", "zero"]
+Discretization = Literal["euler", "exact"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """Semantics that a NIR graph does not carry, and the number formats of the core.
+
+    Parameters
+    ----------
+    dt : float or None
+        Timestep [s], in the unit of the graph's time constants. Needed by every neuron.
+    reset : {"subtract", "zero"} or None
+        On a spike ``v`` loses ``v_threshold - v_reset``, or becomes ``v_reset``. Needed by every
+        spiking neuron.
+    reset_delay : bool or None
+        The reset takes effect in the next timestep (snnTorch's default) or at once. Needed by
+        every spiking neuron.
+    discretization : {"euler", "exact"}
+        With dt/tau = x the decay is ``1 - x`` and the input's gain ``x`` (as in snnTorch's
+        export, Norse and Lava), or ``exp(-x)`` and ``1 - exp(-x)``.
+    weight_bits, state_bits, fraction_bits, lanes : int or None
+        Fields of the core's spec, as in :class:`~spikewright.spec.CoreSpec`; None takes them from
+        the given spec, or the spec's own default. With a spec they must agree with it.
+    percentile : float
+        A neuron's weight scale covers this percentile of its nonzero ``|weight|``, above 0 to 100;
+        larger weights are clipped.
+
+    Raises
+    ------
+    ModelError
+        A value out of range.
+    """
+
+    dt: float | None = None
+    reset: Reset | None = None
+    reset_delay: bool | None = None
+    discretization: Discretization = "euler"
+    weight_bits: int | None = None
+    state_bits: int | None = None
+    fraction_bits: int | None = None
+    lanes: int | None = None
+    percentile: float = 100.0
+
+    def __post_init__(self) -> None:
+        reasons = []
+        if self.dt is not None and not (math.isfinite(self.dt) and self.dt > 0):
+            reasons.append(f"dt must be a positive time [s], not {self.dt!r}")
+        for name, choices in (
+            ("reset", (*get_args(Reset), None)),
+            ("reset_delay", (True, False, None)),
+            ("discretization", get_args(Discretization)),
+        ):
+            if getattr(self, name) not in choices:
+                wanted = ", ".join(map(repr, choices))
+                reasons.append(f"{name} must be one of {wanted}, not {getattr(self, name)!r}")
+        if not 0 < self.percentile <= 100:
+            reasons.append(f"percentile must be above 0 and at most 100, not {self.percentile!r}")
+        if reasons:
+            raise ModelError("Compiler options are not valid:", reasons=reasons)
