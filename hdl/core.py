@@ -1,0 +1,195 @@
+"""One core: all-to-all leaky integrate-and-fire neurons, time-multiplexed and event-driven."""
+
+from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from spikewright.spec import CoreSpec, Region, index_width
+
+from .accumulator import Accumulators
+from .neuron import NeuronUpdate
+from .pending import PendingSources
+from .rows import RowFetch
+from .scheduler import Scheduler
+
+__all__ = ["HOST_READ_LATENCY", "Core", "HostPort"]
+
+HOST_READ_LATENCY = 8
+"""Cycles from ``r_en`` to ``r_data``."""
+
+
+class HostPort(wiring.Signature):
+    """Access to the core's memories, from the host's side; only while the core is not busy.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+
+    Members
+    -------
+    region, index : Out
+        As in ``spec.memories``.
+    w_en, w_data : Out
+        Write a record, one a cycle.
+    r_en, r_data : Out, In
+        Read a record: valid ``HOST_READ_LATENCY`` cycles later, until the next ``r_en``.
+    """
+
+    def __init__(self, spec: CoreSpec) -> None:
+        memories = spec.memories.values()
+        width = max(memory.layout.width for memory in memories)
+        super().__init__({
+            "region": Out(index_width(len(Region))),
+            "index": Out(max(index_width(memory.depth) for memory in memories)),
+            "w_en": Out(1),
+            "w_data": Out(width),
+            "r_en": Out(1),
+            "r_data": In(width),
+        })
+
+
+class Core(wiring.Component):
+    """A core with static weights, as section 3 of the design defines it.
+
+    Bit-exact with :class:`spikewright.sim.golden.GoldenModel`, cycles included. What the memories
+    hold at power-up is undefined: the loader writes the writable regions, ``clear`` the others.
+
+    Members
+    -------
+    i_spikes : In(stream)
+        Axon spikes for the next timestep to be started, each axon at most once; stalls when
+        ``axons`` spikes wait. A spike that is accepted in the cycle of ``step`` counts for the
+        timestep after that one.
+    step : In(1)
+        Start a timestep; ignored while busy.
+    clear : In(1)
+        Clear v, i, refractory, accumulators and all waiting spikes; ignored while busy.
+    busy : Out(1)
+    spikes : Out
+        A pulse for each group that has spikes, ascending; cannot be stalled.
+    events : Out
+        ``cycle``: this cycle belongs to a timestep. ``synapses``: lanes of a weight word with a
+        nonzero weight. ``saturated``: lanes of an updated group in which v or i was clamped.
+    host : In
+        :class:`HostPort`.
+    """
+
+    def __init__(self, spec: CoreSpec) -> None:
+        self._spec = spec
+        super().__init__({
+            "i_spikes": In(stream.Signature(index_width(spec.axons))),
+            "step": In(1),
+            "clear": In(1),
+            "busy": Out(1),
+            "spikes": Out(
+                data.StructLayout({"en": 1, "group": index_width(spec.groups), "mask": spec.lanes})
+            ),
+            "events": Out(
+                data.StructLayout({"cycle": 1, "synapses": spec.lanes, "saturated": spec.lanes})
+            ),
+            "host": In(HostPort(spec)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self._spec
+        m.submodules.pending = self._pending = pending = PendingSources(spec)
+        m.submodules.rows = self._rows = rows = RowFetch(spec)
+        m.submodules.accumulators = self._acc = acc = Accumulators(spec)
+        m.submodules.neurons = self._neurons = neurons = NeuronUpdate(spec)
+        m.submodules.scheduler = self._scheduler = scheduler = Scheduler(spec)
+        wiring.connect(m, wiring.flipped(self.i_spikes), pending.i_axons)
+        wiring.connect(m, pending.o, rows.i)
+        commit = neurons.commit
+        spiked = commit.valid & commit.spikes.any()
+        clearing = scheduler.zero_en
+        start = self.step & ~scheduler.busy
+        m.d.comb += [
+            scheduler.step.eq(self.step),
+            scheduler.clear.eq(self.clear),
+            scheduler.waiting.eq(pending.waiting),
+            scheduler.integrating.eq(pending.o.valid | rows.active | acc.active),
+            scheduler.commit.eq(commit),
+            self.busy.eq(scheduler.busy),
+            pending.take.eq(start),
+            pending.enable.eq(scheduler.enable),
+            pending.clear.eq(clearing),
+            pending.i_group.group.eq(commit.group),
+            pending.i_group.mask.eq(commit.spikes),
+            pending.i_group_en.eq(spiked),
+            acc.word.eq(rows.o),
+            acc.slot.eq(scheduler.slot),
+            acc.first_open.eq(scheduler.first_open),
+            acc.zero_en.eq(clearing | commit.valid),
+            acc.zero_group.eq(Mux(clearing, scheduler.zero_group, commit.group)),
+            acc.zero_slot.eq(Mux(clearing, scheduler.zero_slot, scheduler.slot)),
+            neurons.acc.eq(acc.acc),
+            neurons.flush.eq(scheduler.flush),
+            neurons.issue_valid.eq(scheduler.issue_valid),
+            neurons.zero.eq(scheduler.zero_group),
+            neurons.zero_en.eq(clearing),
+            self.spikes.en.eq(spiked),
+            self.spikes.group.eq(commit.group),
+            self.spikes.mask.eq(commit.spikes),
+            self.events.cycle.eq(start | scheduler.timestep_busy),
+            self.events.saturated.eq(commit.saturated & commit.valid.replicate(spec.lanes)),
+        ]
+        for lane in range(spec.lanes):
+            weight = rows.o.synapses[f"weight{lane}"]
+            m.d.comb += self.events.synapses[lane].eq(rows.o.valid & weight.any())
+        self._connect_host(m)
+        return m
+
+    def _connect_host(self, m: Module) -> None:
+        """Register every access; reads then follow the pipelines, which are idle."""
+        spec = self._spec
+        pending, rows, acc, neurons = self._pending, self._rows, self._acc, self._neurons
+        scheduler = self._scheduler
+        region = Signal.like(self.host.region)
+        index = Signal.like(self.host.index)
+        value = Signal.like(self.host.w_data)
+        write = Signal()
+        m.d.sync += write.eq(self.host.w_en)
+        with m.If(self.host.w_en | self.host.r_en):
+            m.d.sync += [
+                region.eq(self.host.region),
+                index.eq(self.host.index),
+                value.eq(self.host.w_data),
+            ]
+        for target, name, code in (
+            (rows, "weight", Region.WEIGHTS),
+            (rows, "descriptor", Region.DESCRIPTORS),
+            (neurons, "level", Region.LEVELS),
+            (neurons, "neuron", Region.NEURONS),
+        ):
+            record = getattr(target, f"{name}_data")
+            m.d.comb += [
+                getattr(target, f"{name}_addr").eq(index),
+                record.as_value().eq(value),
+                getattr(target, f"{name}_en").eq(write & (region == code)),
+            ]
+
+        lane_bits = (spec.lanes - 1).bit_length()
+        lane = index[:lane_bits]
+        group = Signal(index_width(spec.groups))
+        m.d.comb += [
+            group.eq(index[lane_bits : index_width(spec.neurons)]),
+            neurons.issue.eq(Mux(scheduler.busy, scheduler.issue, group)),
+            acc.read_group.eq(neurons.issue),
+            acc.read_slot.eq(
+                Mux(scheduler.busy, scheduler.slot, index >> index_width(spec.neurons))
+            ),
+            rows.read_addr.eq(index),
+        ]
+        width = len(self.host.r_data)
+        state = Signal(width)
+        sums = Signal(width)
+        words = Signal(width)
+        m.d.sync += [
+            state.eq(Array(one.as_value() for one in neurons.state)[lane]),
+            sums.eq(Array(one.as_unsigned() for one in acc.acc)[lane]),
+            words.eq(rows.o.synapses.as_value()),
+            self.host.r_data.eq(
+                Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, state, sums))
+            ),
+        ]

@@ -1,0 +1,141 @@
+"""Rows of the weight memory: from a source's index to its weight words."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from spikewright.spec import CoreSpec, Region, index_width
+
+from .layouts import struct
+
+__all__ = ["RowFetch", "weight_word"]
+
+
+def weight_word(spec: CoreSpec) -> data.StructLayout:
+    """A weight word on its way to the accumulators."""
+    return data.StructLayout({
+        "valid": 1,
+        "group": index_width(spec.groups),
+        "synapses": struct(spec.memories[Region.WEIGHTS].layout),
+    })
+
+
+class RowFetch(wiring.Component):
+    """Read the weight words of sources, one word a cycle, without bubbles between rows.
+
+    Latency 5 cycles from a source to its first word; a source without words takes one cycle.
+
+    Members
+    -------
+    i : In(stream)
+        Source index.
+    o : Out
+        Weight word; cannot be stalled.
+    active : Out(1)
+        Sources or words are on their way to ``o``.
+    descriptor_addr, descriptor_data, descriptor_en : In
+        Write port of the directory.
+    weight_addr, weight_data, weight_en : In
+        Write port of the weight memory.
+    read_addr : In
+        Word that ``o.synapses`` shows two cycles later, while no row is being read.
+    """
+
+    def __init__(self, spec: CoreSpec) -> None:
+        self._spec = spec
+        memories = spec.memories
+        super().__init__({
+            "i": In(stream.Signature(index_width(spec.sources))),
+            "o": Out(weight_word(spec)),
+            "active": Out(1),
+            "descriptor_addr": In(index_width(spec.sources)),
+            "descriptor_data": In(struct(memories[Region.DESCRIPTORS].layout)),
+            "descriptor_en": In(1),
+            "weight_addr": In(index_width(spec.weight_words)),
+            "weight_data": In(struct(memories[Region.WEIGHTS].layout)),
+            "weight_en": In(1),
+            "read_addr": In(index_width(spec.weight_words)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self._spec
+        descriptor = struct(spec.memories[Region.DESCRIPTORS].layout)
+        m.submodules.descriptors = directory = Memory(
+            shape=descriptor, depth=spec.sources, init=[], attrs={"ram_style": "block"}
+        )
+        m.submodules.weights = weights = Memory(
+            shape=struct(spec.memories[Region.WEIGHTS].layout),
+            depth=spec.weight_words,
+            init=[],
+            attrs={"ram_style": "block"},
+        )
+        for port, addr, value, en in (
+            (
+                directory.write_port(),
+                self.descriptor_addr,
+                self.descriptor_data,
+                self.descriptor_en,
+            ),
+            (weights.write_port(), self.weight_addr, self.weight_data, self.weight_en),
+        ):
+            m.d.comb += [port.addr.eq(addr), port.data.eq(value), port.en.eq(en)]
+        descriptor_read = directory.read_port()
+        weight_read = weights.read_port()
+
+        # Elastic stages: memory output, registered descriptor, the row being streamed. Each moves
+        # on when the one after it is empty or moves on.
+        found = Signal()
+        head_valid = Signal()
+        head = Signal(descriptor)
+        row_valid = Signal()
+        row = Signal(descriptor)
+        row_last = Signal()
+        row_moves = Signal()
+        head_moves = Signal()
+        found_moves = Signal()
+        m.d.comb += [
+            row_moves.eq(~row_valid | row_last),
+            head_moves.eq(~head_valid | row_moves),
+            found_moves.eq(~found | head_moves),
+            self.i.ready.eq(found_moves),
+            descriptor_read.addr.eq(self.i.payload),
+            descriptor_read.en.eq(found_moves),
+        ]
+        with m.If(found_moves):
+            m.d.sync += found.eq(self.i.valid)
+        with m.If(head_moves):
+            m.d.sync += [head_valid.eq(found), head.eq(descriptor_read.data)]
+        with m.If(row_moves):
+            m.d.sync += [
+                row_valid.eq(head_valid),
+                row.eq(head),
+                row_last.eq(head.word_count[1:] == 0),
+            ]
+        with m.Else():
+            m.d.sync += [
+                row.first_word.eq(row.first_word + 1),
+                row.first_group.eq(row.first_group + 1),
+                row.word_count.eq(row.word_count - 1),
+                row_last.eq(row.word_count == 2),
+            ]
+
+        # Two cycles from a word's address to its weights in a register.
+        read_valid = Signal()
+        read_group = Signal.like(row.first_group)
+        m.d.comb += [
+            weight_read.addr.eq(self.read_addr),
+            weight_read.en.eq(1),
+            self.active.eq(found | head_valid | row_valid | read_valid),
+        ]
+        with m.If(row_valid):
+            m.d.comb += weight_read.addr.eq(row.first_word)
+        m.d.sync += [
+            read_valid.eq(row_valid & (row.word_count != 0)),
+            read_group.eq(row.first_group),
+            self.o.valid.eq(read_valid),
+            self.o.group.eq(read_group),
+            self.o.synapses.eq(weight_read.data),
+        ]
+        return m

@@ -1,0 +1,128 @@
+"""The sequence of a timestep: integrate what is pending, update level by level."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from spikewright.spec import CoreSpec, index_width
+
+from .neuron import commit_layout
+
+__all__ = ["Scheduler"]
+
+
+class Scheduler(wiring.Component):
+    """Sequence timesteps and clears.
+
+    Groups are issued one a cycle without waiting for what their predecessors do. Only if a level
+    turns out to have spiked, when its last group commits, the groups issued after it are flushed
+    and issued again once the level's spikes are integrated. So levels cost nothing by themselves.
+
+    Members
+    -------
+    step, clear : In(1)
+        Start a timestep, or a clear; ignored while busy.
+    waiting : In(1)
+        Sources are pending.
+    integrating : In(1)
+        Sources, words or sums are on their way.
+    enable : Out(1)
+        Hand out pending sources.
+    commit : In
+        The group being committed.
+    flush : Out(1)
+        Forget the groups behind it.
+    issue, issue_valid : Out
+        Group to update.
+    first_open : Out
+        First group not yet updated in this timestep, as far as integration goes.
+    slot : Out
+        Slot of the delay ring that this timestep consumes.
+    zero_en, zero_group, zero_slot : Out
+        Clear: zero the state of a group, and its accumulators in a slot.
+    busy : Out(1)
+    timestep_busy : Out(1)
+        Busy with a timestep.
+    """
+
+    def __init__(self, spec: CoreSpec) -> None:
+        self._spec = spec
+        group = index_width(spec.groups)
+        slot = index_width(spec.delay_slots)
+        super().__init__({
+            "step": In(1),
+            "clear": In(1),
+            "waiting": In(1),
+            "integrating": In(1),
+            "enable": Out(1),
+            "commit": In(commit_layout(spec)),
+            "flush": Out(1),
+            "issue": Out(group),
+            "issue_valid": Out(1),
+            "first_open": Out(range(spec.groups + 1)),
+            "slot": Out(slot),
+            "zero_en": Out(1),
+            "zero_group": Out(group),
+            "zero_slot": Out(slot),
+            "busy": Out(1),
+            "timestep_busy": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec = self._spec
+        warm_up = Signal(2)
+        level_spiked = Signal()
+        spiked = Signal()
+        level_ends = Signal()
+        timestep_ends = Signal()
+        m.d.comb += [
+            spiked.eq(level_spiked | self.commit.spikes.any()),
+            level_ends.eq(self.commit.valid & self.commit.last),
+            timestep_ends.eq(self.commit.valid & self.commit.end),
+            self.flush.eq(timestep_ends | (level_ends & spiked)),
+            self.enable.eq(warm_up[-1]),
+        ]
+        with m.If(self.commit.valid):
+            m.d.sync += level_spiked.eq(spiked & ~level_ends)
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [self.issue.eq(0), self.first_open.eq(0), warm_up.eq(0)]
+                with m.If(self.step):
+                    m.next = "UPDATE"
+                    with m.If(self.waiting):
+                        m.next = "INTEGRATE"
+                with m.Elif(self.clear):
+                    m.d.sync += self.slot.eq(0)
+                    m.next = "CLEAR"
+            with m.State("INTEGRATE"):
+                # Spikes committed in the last cycle take two more to come out of their queue.
+                m.d.comb += [self.busy.eq(1), self.timestep_busy.eq(1)]
+                m.d.sync += warm_up.eq((warm_up << 1) | 1)
+                with m.If(~self.waiting & ~self.integrating):
+                    m.d.sync += warm_up.eq(0)
+                    m.next = "UPDATE"
+            with m.State("UPDATE"):
+                m.d.comb += [self.busy.eq(1), self.timestep_busy.eq(1), self.issue_valid.eq(1)]
+                m.d.sync += self.issue.eq(self.issue + 1)
+                with m.If(timestep_ends):
+                    m.d.sync += self.slot.eq(
+                        Mux(self.slot == spec.delay_slots - 1, 0, self.slot + 1)
+                    )
+                    m.next = "IDLE"
+                with m.Elif(self.flush):
+                    m.d.sync += [
+                        self.issue.eq(self.commit.group + 1),
+                        self.first_open.eq(self.commit.group + 1),
+                    ]
+                    m.next = "INTEGRATE"
+            with m.State("CLEAR"):
+                m.d.comb += [self.busy.eq(1), self.zero_en.eq(1)]
+                m.d.sync += self.zero_group.eq(self.zero_group + 1)
+                with m.If(self.zero_group == spec.groups - 1):
+                    m.d.sync += [self.zero_group.eq(0), self.zero_slot.eq(self.zero_slot + 1)]
+                    with m.If(self.zero_slot == spec.delay_slots - 1):
+                        m.d.sync += self.zero_slot.eq(0)
+                        m.next = "IDLE"
+        return m
