@@ -20,6 +20,7 @@ __all__ = [
     "draw_case",
     "draw_recipe",
     "draw_spec",
+    "draw_spikes",
     "make_image",
     "make_spikes",
 ]
@@ -153,19 +154,15 @@ def draw_recipe(
     """A random recipe for a spec."""
     groups = spec.groups if rng.random() < 0.5 else int(rng.integers(1, spec.groups + 1))
 
-    def pick(options: tuple[str, ...]) -> str:
-        odds = np.array(_ODDS[options], float)
-        return options[int(rng.choice(len(options), p=odds / odds.sum()))]
-
     return Recipe(
         seed=int(rng.integers(1 << 32)),
         groups=groups,
         levels=_log_uniform(rng, 1, groups),
         sources=spec.sources if rng.random() < 0.8 else int(rng.integers(spec.sources + 1)),
-        rows=pick(ROWS),
-        weights=pick(WEIGHTS),
-        parameters=pick(PARAMETERS),
-        stimulus=pick(STIMULI),
+        rows=_pick(rng, ROWS),
+        weights=_pick(rng, WEIGHTS),
+        parameters=_pick(rng, PARAMETERS),
+        stimulus=_pick(rng, STIMULI),
         timesteps=timesteps,
         samples=samples,
     )
@@ -199,16 +196,42 @@ def make_image(spec: CoreSpec, recipe: Recipe) -> CoreImage:
 def make_spikes(spec: CoreSpec, recipe: Recipe) -> Spikes:
     """The stimulus of a recipe: ``bool[samples, timesteps, axons]``."""
     rng = np.random.default_rng((recipe.seed, 1))
-    shape = (recipe.samples, recipe.timesteps)
-    if recipe.stimulus == "silence":
-        rate = np.zeros(shape)
-    elif recipe.stimulus == "random":
-        rate = np.broadcast_to(0.5 * 100.0 ** -rng.random((recipe.samples, 1)), shape)
-    elif recipe.stimulus == "bursts":
-        rate = np.where(rng.random(shape) < 0.2, rng.choice([0.1, 0.5, 1.0], shape), 0.0)
-    else:
-        rate = np.ones(shape)
-    return np.asarray(rng.random((*shape, spec.axons)) < rate[..., None])
+    return draw_spikes(rng, (recipe.samples, recipe.timesteps, spec.axons), recipe.stimulus)
+
+
+def draw_spikes(
+    rng: np.random.Generator, shape: tuple[int, int, int], stimulus: str | None = None
+) -> Spikes:
+    """Random input spikes.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where the choices come from.
+    shape : (samples, timesteps, axons)
+        Of the result.
+    stimulus : str, optional
+        Of :data:`STIMULI`; without it each sample draws its own.
+    """
+    samples, timesteps, _ = shape
+    kinds = [stimulus or _pick(rng, STIMULI) for _ in range(samples)]
+    rates = [_rate(rng, kind, timesteps) for kind in kinds]
+    return rng.random(shape) < np.reshape(rates, (samples, timesteps, 1))
+
+
+def _rate(rng: np.random.Generator, stimulus: str, timesteps: int) -> npt.NDArray[np.float64]:
+    """Probability of a spike on each axon, in each timestep."""
+    if stimulus == "random":
+        return np.full(timesteps, 0.5 * 100.0 ** -rng.random())
+    if stimulus == "bursts":
+        burst = rng.random(timesteps) < 0.2
+        return np.where(burst, rng.choice([0.1, 0.5, 1.0], timesteps), 0.0)
+    return np.full(timesteps, float(stimulus == "all"))
+
+
+def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    odds = np.array(_ODDS[options], float)
+    return options[int(rng.choice(len(options), p=odds / odds.sum()))]
 
 
 # Structure
