@@ -1,0 +1,73 @@
+# Every target makes .venv and installs what it needs first. Only Python 3.11 to 3.13, g++, make
+# and perl have to be there. Options go to the program behind a target: make soak ARGS=--help
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+VENV := .venv
+RUN := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint train bench area soak tools clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo   trained digits network: golden model, RTL and virtual board, and a report"
+	@echo "make test   lint, types and all tests (make test ARGS='-k core' for some of them)"
+	@echo "make lint   ruff and mypy alone"
+	@echo "make train  train the demo's network again (installs torch)"
+	@echo "make bench  speed of the core and of its models"
+	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
+	@echo "make soak   lockstep at length, resumable"
+	@echo "make clean  remove build/ and .venv"
+
+demo: tools $(VENV)/extras-fpga,demo
+	$(RUN) examples/digits/demo.py $(ARGS)
+
+test: tools lint
+	$(RUN) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+lint: $(VENV)/extras-dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+train: $(VENV)/extras-torch,demo
+	$(RUN) examples/digits/train.py $(ARGS)
+
+bench: tools $(VENV)/extras-dev
+	$(RUN) -m spikewright.sim.bench $(ARGS)
+
+area: $(VENV)/extras-fpga
+	$(RUN) -m spikewright.boards.area $(ARGS)
+
+soak: tools $(VENV)/extras-fpga
+	$(RUN) -m spikewright.sim.soak $(ARGS)
+
+tools:
+	@for tool in g++ perl; do \
+	    command -v $$tool >/dev/null || { \
+	        echo "$$tool is not installed; Verilator needs it. On Debian: apt-get install g++ perl" >&2; \
+	        exit 1; }; \
+	done
+
+$(VENV)/extras-%: pyproject.toml constraints.txt $(VENV)/made
+	@echo "Installing spikewright[$*] into $(VENV), which may take some minutes"
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+# The first of these interpreters that is 3.11 to 3.13; the stamp is there only when all went well.
+$(VENV)/made:
+	@for python in $(PYTHON) python3.13 python3.12 python3.11; do \
+	    if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	        2>/dev/null; then \
+	        echo "Making $(VENV) with $$($$python --version)"; \
+	        $$python -m venv --clear $(VENV) && touch $@; \
+	        exit; \
+	    fi; \
+	done; \
+	echo "Spikewright needs Python 3.11 to 3.13; $(PYTHON) is not one of them." >&2; \
+	echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+	exit 1
+
+clean:
+	rm -rf build $(VENV)
