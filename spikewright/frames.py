@@ -13,7 +13,9 @@ retransmission like any other. Damaged frames are counted and otherwise ignored.
 
 Spikes are coded as bytes, timestep after timestep, ascending inside a timestep, `previous`
 starting at -1 in each: a byte b < ``SKIP`` is a spike of line ``previous + 1 + b``; ``SKIP`` adds
-``SKIP`` to `previous`; ``END`` ends the timestep.
+``SKIP`` to `previous`; ``END`` ends the timestep. Both ways the bytes are one string that frames
+may cut anywhere: what a RUN carries after its `count` timesteps, without ``END``, is taken as the
+first part of the timestep to come, and the next RUN goes on from there.
 """
 
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ class Command(IntEnum):
     """What a request asks for."""
 
     HELLO = 0x01
-    """Open a session; who are you?"""
+    """Open a session; who are you? A load that was not committed ends."""
     COUNTERS = 0x02
     """Read all counters."""
     BEGIN = 0x03
@@ -60,7 +62,9 @@ class Command(IntEnum):
     WRITE = 0x04
     """Write records to a region; only between BEGIN and COMMIT."""
     COMMIT = 0x05
-    """End a load: if byte count and CRC of all WRITE payloads match, clear and declare it valid."""
+    """End a load: if byte count and CRC of all WRITE payloads match, clear and declare it valid.
+
+    Both run over the payloads, heads included, of the WRITEs that were answered OK."""
     READ = 0x06
     """Read records of a region."""
     RUN = 0x07
@@ -89,9 +93,11 @@ class Status(IntEnum):
     BAD_TIMESTEP = 7
     """RUN starts at another timestep than the device is at (reply as for OK, nothing was run)."""
     PAUSED = 8
-    """Spikes out need room: fewer timesteps were run than asked (reply as for OK)."""
+    """Spikes out need room: fewer timesteps were run than asked (reply as for OK).
+
+    Coded spikes of timesteps that were not run were not taken."""
     BAD_SPIKES = 9
-    """An axon out of range or timesteps past the count; what came before was run (reply as for OK)."""
+    """An axon out of range or timesteps past the count (reply as for OK, nothing was run)."""
     OUT_OF_ORDER = 10
     """Not the expected sequence number; the payload is the expected one."""
 
