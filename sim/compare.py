@@ -74,6 +74,7 @@ class Mismatch:
         lines = [
             f"Sample {self.sample}, timestep {self.timestep}{where}: "
             f"{self.variable} is {self.golden} in the golden model and {self.rtl} in the RTL.",
+            "Around it (golden | RTL):",
             *self._table(),
         ]
         if self.waveform is not None:
@@ -84,8 +85,8 @@ class Mismatch:
         return "\n".join(lines)
 
     def _table(self) -> list[str]:
-        """Lines of the two traces, differences marked with a star."""
-        cells = [["timestep", *(f"{name}: golden | RTL" for name in self.columns)]]
+        """Lines of the two traces, ``golden | RTL``, differences marked with a star."""
+        cells = [["timestep", *(f"{name}  " for name in self.columns)]]
         for timestep, golden, rtl in self.rows:
             pairs = (
                 f"{a} | {b}{' *' if a != b else '  '}" for a, b in zip(golden, rtl, strict=True)
