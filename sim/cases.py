@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from spikewright.fixed import DECAY_BITS, DECAY_ONE, signed_range
 from spikewright.image import CoreImage
-from spikewright.spec import CoreSpec
+from spikewright.spec import CoreSpec, index_width
 
 __all__ = [
     "PARAMETERS",
@@ -35,6 +35,9 @@ _ODDS = {
     PARAMETERS: (3, 1),
     STIMULI: (1, 8, 4, 1),
 }
+
+_DELAY_ODDS = (0.5, 0.15, 0.15, 0.08, 0.06, 0.03, 0.03)
+_MOST_ACCUMULATORS = 4096
 
 Array = npt.NDArray[np.int64]
 Spikes = npt.NDArray[np.bool_]
@@ -100,7 +103,11 @@ class Case:
 
 
 def draw_case(
-    seed: int, *, spec: CoreSpec | None = None, timesteps: int = 50, samples: int = 1
+    seed: int | tuple[int, ...],
+    *,
+    spec: CoreSpec | None = None,
+    timesteps: int = 50,
+    samples: int = 1,
 ) -> Case:
     """A random network and stimulus, for a random spec unless one is given; the seed decides."""
     rng = np.random.default_rng(seed)
@@ -133,6 +140,9 @@ def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 
     weight_bits = int(rng.integers(2, 17 if rng.random() < 0.25 else state_bits - 6 + 1))
     weight_bits = min(weight_bits, 16)
     fraction_most = 16 if rng.random() < 0.1 else max(0, min(16, state_bits - weight_bits - 2))
+    # A ring of more slots would only make lockstep slow: all of them are read every timestep.
+    most_slots = index_width(_MOST_ACCUMULATORS // (groups * lanes) + 1)
+    slots = 1 << min(most_slots - 1, int(rng.choice(7, p=_DELAY_ODDS)))
     return CoreSpec(
         axons=axons,
         neurons=groups * lanes,
@@ -140,7 +150,7 @@ def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 
         weight_bits=weight_bits,
         state_bits=state_bits,
         fraction_bits=int(rng.integers(fraction_most + 1)),
-        delay_slots=1 << int(rng.choice(7, p=(0.5, 0.15, 0.15, 0.08, 0.06, 0.03, 0.03))),
+        delay_slots=slots,
         refractory_bits=int(rng.integers(9)),
         synapse_current=bool(rng.random() < 0.6),
         decay="multiply" if rng.random() < 0.7 else "shift",
