@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "BoardError",
+    "DataError",
     "ImageError",
     "LinkError",
     "MismatchError",
@@ -46,6 +47,10 @@ class SpecError(SpikewrightError, ValueError):
 
 class ImageError(SpikewrightError, ValueError):
     """A core image that is damaged, out of range or made for another spec."""
+
+
+class DataError(SpikewrightError, ValueError):
+    """Spikes, results or a recorded case that cannot be read, written or used with an image."""
 
 
 class ModelError(SpikewrightError, ValueError):

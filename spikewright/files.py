@@ -1,0 +1,176 @@
+"""Files that users hand in and get back: input spikes, results; written whole or not at all."""
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.errors import DataError
+from spikewright.image import CoreImage
+from spikewright.target import RunResult
+
+__all__ = [
+    "MAX_BYTES",
+    "fit_spikes",
+    "read_arrays",
+    "read_result",
+    "read_spikes",
+    "result_bytes",
+    "spikes_bytes",
+    "write_whole",
+]
+
+MAX_BYTES = 1 << 30
+"""Largest file, and largest array in one, that is read."""
+
+_SPIKES_HINT = "Write it with: numpy.savez('in.npz', spikes=spikes)  # 0 or 1 each"
+_DAMAGED = (
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged archive raises, besides OSError."""
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def write_whole(path: Path | str, data: bytes) -> None:
+    """Write a file whole or not at all. Raises :class:`DataError` if it cannot be written."""
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"Cannot write {str(target)!r}: {error.strerror}.",
+            hint="Name a file in a folder that is there and that you may write to.",
+        ) from None
+
+
+def read_arrays(path: Path | str) -> Arrays:
+    """Read all arrays of an ``.npz`` file, never a pickle.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is damaged, too large, or holds objects.
+    """
+    source = Path(path)
+    try:
+        with zipfile.ZipFile(source) as archive:
+            sizes = [entry.file_size for entry in archive.infolist()]
+        if max(sizes, default=0) > MAX_BYTES:
+            raise DataError(f"{str(source)!r} holds an array over {MAX_BYTES >> 20} MiB.")
+        with np.load(source, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"Cannot read {str(source)!r}: {error.strerror or error}.") from None
+    except _DAMAGED as error:
+        raise DataError(
+            f"{str(source)!r} is not a whole .npz file of plain arrays "
+            f"({type(error).__name__}: {error}).",
+            hint="Write it with numpy.savez, or fetch a fresh copy.",
+        ) from None
+
+
+def read_spikes(path: Path | str) -> npt.NDArray[np.bool_]:
+    """Read input spikes from the key ``spikes`` of an ``.npz`` file.
+
+    Returns
+    -------
+    bool[samples, timesteps, axons]
+        One sample where the file holds ``[timesteps, axons]``.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_arrays`, or no array of that name, of another shape, empty, or with other
+        values than 0 and 1.
+    """
+    arrays = read_arrays(path)
+    if "spikes" not in arrays:
+        known = ", ".join(map(repr, arrays)) or "none"
+        raise DataError(
+            f"{str(path)!r} has no array 'spikes'; its arrays: {known}.", hint=_SPIKES_HINT
+        )
+    spikes = arrays["spikes"]
+    if spikes.ndim not in (2, 3) or not spikes.size:
+        raise DataError(
+            f"Spikes in {str(path)!r} must have shape [samples, timesteps, axons] or "
+            f"[timesteps, axons], none of them 0, not {list(spikes.shape)}.",
+            hint=_SPIKES_HINT,
+        )
+    if spikes.dtype.kind not in "biuf" or not ((spikes == 0) | (spikes == 1)).all():
+        other = "" if spikes.dtype.kind not in "biuf" else f" (largest: {spikes.max()})"
+        raise DataError(
+            f"Spikes in {str(path)!r} must be 0 or 1, not other values of {spikes.dtype}{other}.",
+            hint=_SPIKES_HINT,
+        )
+    return spikes.astype(np.bool_).reshape(-1, *spikes.shape[-2:])
+
+
+def fit_spikes(spikes: npt.NDArray[np.bool_], image: CoreImage) -> npt.NDArray[np.bool_]:
+    """Check that input spikes have a line for each of the image's inputs, or for each axon.
+
+    Raises
+    ------
+    DataError
+        Another number of lines.
+    """
+    axons = image.spec.axons
+    inputs = max((p.first + p.count for p in image.manifest.inputs), default=axons)
+    if spikes.shape[-1] not in (inputs, axons):
+        wanted = f"{inputs}" if inputs == axons else f"{inputs} (or all {axons} of the core)"
+        raise DataError(
+            f"Spikes must have {wanted} axons for this image, not {spikes.shape[-1]}.",
+            hint="`spikewright info IMAGE` lists its inputs; the last axis of the array is axons.",
+        )
+    return spikes
+
+
+def _npz(arrays: Arrays) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def spikes_bytes(spikes: npt.NDArray[np.bool_]) -> bytes:
+    """The content of a file for :func:`read_spikes`."""
+    return _npz({"spikes": spikes})
+
+
+def result_bytes(result: RunResult) -> bytes:
+    """The content of an ``.npz`` file with a result's arrays, those it has."""
+    arrays = {"spikes": result.spikes, "total_cycles": result.total_cycles}
+    optional = {"cycles": result.cycles, "v": result.v}
+    return _npz(arrays | {name: array for name, array in optional.items() if array is not None})
+
+
+def read_result(path: Path | str) -> RunResult:
+    """Read what :func:`result_bytes` made. Raises :class:`DataError`."""
+    arrays = read_arrays(path)
+    missing = {"spikes", "total_cycles"} - arrays.keys()
+    if missing:
+        raise DataError(f"{str(path)!r} has no array {', '.join(map(repr, sorted(missing)))}.")
+    return RunResult(
+        spikes=arrays["spikes"],
+        cycles=arrays.get("cycles"),
+        total_cycles=arrays["total_cycles"],
+        v=arrays.get("v"),
+    )
