@@ -50,7 +50,7 @@ class Manifest(BaseModel):
     compiler's report; ``source`` the source file's name and SHA-256.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     name: str = ""
     inputs: tuple[Population, ...] = ()
     populations: tuple[Population, ...] = ()
