@@ -61,7 +61,7 @@ class Manifest(BaseModel):
     source: dict[str, str] = {}
 
 
-_DTYPES = {
+_DTYPES: Mapping[str, type[np.integer[Any]]] = {
     "weights": np.int16,
     "delays": np.uint8,
     "first_word": np.uint32,
@@ -84,21 +84,21 @@ class CoreImage:
 
     With A axons, N neuron slots and ``lanes`` from the spec, W weight words and L levels in use:
 
-    ============  =======================  ==========================================================
-    ``weights``      int16[W, lanes]       word w, lane k: weight into neuron ``group * lanes + k``
-    ``delays``       uint8[W, lanes]       synaptic delay [timesteps]; all 0 where the spec has none
-    ``first_word``   uint32[A + N]         a source's row: this many words from here, the first one
-    ``word_count``   uint16[A + N]         for neuron group ``first_group``, the next for the next
-    ``first_group``  uint16[A + N]         group, and so on
-    ``level_groups`` uint16[L]             neuron groups of each level, in order from group 0
-    ``a_mem``        uint16[N]             membrane decay, UQ1.12, 0 to 4096
-    ``a_syn``        uint16[N]             synaptic current decay, UQ1.12; 0 is memoryless
-    ``bias``         int32[N]              added to the current each timestep
-    ``v_threshold``  int32[N]              a neuron spikes when v is strictly above
-    ``reset``        int32[N]              subtracted from v, or v's new value
-    ``reset_to``     uint8[N]              1: ``v = reset``; 0: ``v = v - reset``
-    ``refractory``   uint8[N]              timesteps without membrane update after a spike
-    ============  =======================  ==========================================================
+    ===============  ================  =============================================================
+    ``weights``      int16[W, lanes]   word w, lane k: weight into neuron ``group * lanes + k``
+    ``delays``       uint8[W, lanes]   synaptic delay [timesteps]; all 0 where the spec has none
+    ``first_word``   uint32[A + N]     a source's row: this many words from here, the first one
+    ``word_count``   uint16[A + N]     for neuron group ``first_group``, the next for the next
+    ``first_group``  uint16[A + N]     group, and so on
+    ``level_groups`` uint16[L]         neuron groups of each level, in order from group 0
+    ``a_mem``        uint16[N]         membrane decay, UQ1.12, 0 to 4096
+    ``a_syn``        uint16[N]         synaptic current decay, UQ1.12; 0 is memoryless
+    ``bias``         int32[N]          added to the current each timestep
+    ``v_threshold``  int32[N]          a neuron spikes when v is strictly above
+    ``reset``        int32[N]          subtracted from v, or v's new value
+    ``reset_to``     uint8[N]          1: ``v = reset``; 0: ``v = v - reset``
+    ``refractory``   uint8[N]          timesteps without membrane update after a spike
+    ===============  ================  =============================================================
 
     State-like arrays are ``Q(state_bits - 1 - f).f`` with f the spec's ``fraction_bits``, in units
     of the neuron's weight scale. Sources are axons 0 to A-1, then neurons A to A+N-1.
@@ -155,7 +155,7 @@ class CoreImage:
     def _wrong_shapes(self) -> list[str]:
         spec = self.spec
         words = len(self.weights) if self.weights.ndim else 0
-        wanted = dict.fromkeys(_DTYPES, (spec.neurons,))
+        wanted: dict[str, tuple[int, ...]] = dict.fromkeys(_DTYPES, (spec.neurons,))
         wanted |= dict.fromkeys(("first_word", "word_count", "first_group"), (spec.sources,))
         wanted |= {"weights": (words, spec.lanes), "delays": (words, spec.lanes)}
         wanted["level_groups"] = (self.level_groups.size,)
@@ -200,7 +200,8 @@ class CoreImage:
             end = np.where(count > 0, getattr(self, name).astype(np.int64) + count, 0)
             if end.max() > size:
                 reasons.append(
-                    f"row of source {int(end.argmax())} must end within {size} {what}, not {end.max()}"
+                    f"row of source {int(end.argmax())} must end within {size} {what}, "
+                    f"not {end.max()}"
                 )
         # A subtract reset must not leave the state's range from any v above the threshold.
         lowest = np.maximum(self.v_threshold.astype(np.int64) + 1, state_low) - self.reset
@@ -208,7 +209,8 @@ class CoreImage:
         if wrong.any():
             n = int(wrong.argmax())
             reasons.append(
-                f"reset of neuron {n} must be in [0, v_threshold + 1 - ({state_low})] to be subtracted, not {self.reset[n]}"
+                f"reset of neuron {n} must be in [0, v_threshold + 1 - ({state_low})] "
+                f"to be subtracted, not {self.reset[n]}"
             )
         if spec.decay == "shift":
             allowed = [0, DECAY_ONE, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13))]
@@ -266,7 +268,7 @@ class CoreImage:
         return {region: memories[region].layout.pack(values) for region, values in parts.items()}
 
     def population(self, name: str) -> Population:
-        """The population of neurons of that name. Raises :class:`ImageError`, naming those there are."""
+        """The neurons of that name. Raises :class:`ImageError`, naming those there are."""
         for population in self.manifest.populations:
             if population.name == name:
                 return population
@@ -275,7 +277,7 @@ class CoreImage:
 
     @property
     def output_slices(self) -> Mapping[str, slice]:
-        """Neuron ranges of the network's outputs by population name, in the order of the manifest."""
+        """Neuron ranges of the network's outputs by name, in the order of the manifest."""
         return {name: self.population(name).slice for name in self.manifest.outputs}
 
     # Files
@@ -310,7 +312,7 @@ class CoreImage:
         return safetensors.numpy.save(dict(self.arrays), metadata={_METADATA_KEY: header})
 
     def save(self, path: Path | str) -> None:
-        """Write the file whole or not at all. Raises :class:`ImageError` if it cannot be written."""
+        """Write the file whole or not at all. Raises :class:`ImageError` if it cannot."""
         target = Path(path)
         partial = target.with_name(target.name + ".partial")
         try:
@@ -351,7 +353,8 @@ class CoreImage:
             content = json.loads(text)
             if content["format_version"] != FORMAT_VERSION:
                 raise ImageError(
-                    f"format version {content['format_version']!r}; this reads version {FORMAT_VERSION}."
+                    f"format version {content['format_version']!r}; "
+                    f"this reads version {FORMAT_VERSION}."
                 )
             spec = CoreSpec.from_dict(content["spec"])
             manifest = Manifest.model_validate(content["manifest"])
@@ -392,7 +395,7 @@ class CoreImage:
 
 
 def _metadata(data: bytes) -> str:
-    """The manifest's text in a safetensors header; the library itself reads metadata only from files."""
+    """The manifest's text in a safetensors header; the library reads metadata only from files."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= len(data) - 8:
         raise ImageError("not a whole safetensors file (its header is longer than the file).")

@@ -123,7 +123,7 @@ def test_id_is_stable() -> None:
     assert image.id == CoreImage.from_bytes(image.to_bytes()).id
     assert image.to_bytes() == small_image().to_bytes()
     wide = {name: array.astype(np.int64) for name, array in image.arrays.items()}
-    assert small_image(**wide).id == image.id
+    assert small_image(SPEC, **wide).id == image.id
 
 
 def test_id_covers_spec_manifest_and_every_array() -> None:
@@ -143,7 +143,7 @@ def test_id_covers_spec_manifest_and_every_array() -> None:
     others |= changed("reset_to", 1, 1)
     assert others.keys() == small_image().arrays.keys()
     for name, array in others.items():
-        ids.add(small_image(**{name: array}).id)
+        ids.add(small_image(SPEC, **{name: array}).id)
     assert len(ids) == 3 + len(others)
 
 
