@@ -84,21 +84,21 @@ class CoreImage:
 
     With A axons, N neuron slots and ``lanes`` from the spec, W weight words and L levels in use:
 
-    ===============  ================  =============================================================
-    ``weights``      int16[W, lanes]   word w, lane k: weight into neuron ``group * lanes + k``
-    ``delays``       uint8[W, lanes]   synaptic delay [timesteps]; all 0 where the spec has none
-    ``first_word``   uint32[A + N]     a source's row: this many words from here, the first one
-    ``word_count``   uint16[A + N]     for neuron group ``first_group``, the next for the next
-    ``first_group``  uint16[A + N]     group, and so on
-    ``level_groups`` uint16[L]         neuron groups of each level, in order from group 0
-    ``a_mem``        uint16[N]         membrane decay, UQ1.12, 0 to 4096
-    ``a_syn``        uint16[N]         synaptic current decay, UQ1.12; 0 is memoryless
-    ``bias``         int32[N]          added to the current each timestep
-    ``v_threshold``  int32[N]          a neuron spikes when v is strictly above
-    ``reset``        int32[N]          subtracted from v, or v's new value
-    ``reset_to``     uint8[N]          1: ``v = reset``; 0: ``v = v - reset``
-    ``refractory``   uint8[N]          timesteps without membrane update after a spike
-    ===============  ================  =============================================================
+    ================  ================  ==========================================================
+    ``weights``       int16[W, lanes]   word w, lane k: weight into neuron ``group * lanes + k``
+    ``delays``        uint8[W, lanes]   synaptic delay [timesteps]; all 0 where the spec has none
+    ``first_word``    uint32[A + N]     a source's row: this many words from here, the first one
+    ``word_count``    uint16[A + N]     for neuron group ``first_group``, the next for the next
+    ``first_group``   uint16[A + N]     group, and so on
+    ``level_groups``  uint16[L]         neuron groups of each level, in order from group 0
+    ``a_mem``         uint16[N]         membrane decay, UQ1.12, 0 to 4096
+    ``a_syn``         uint16[N]         synaptic current decay, UQ1.12; 0 is memoryless
+    ``bias``          int32[N]          added to the current each timestep
+    ``v_threshold``   int32[N]          a neuron spikes when v is strictly above
+    ``reset``         int32[N]          subtracted from v, or v's new value
+    ``reset_to``      uint8[N]          1: ``v = reset``; 0: ``v = v - reset``
+    ``refractory``    uint8[N]          timesteps without membrane update after a spike
+    ================  ================  ==========================================================
 
     State-like arrays are ``Q(state_bits - 1 - f).f`` with f the spec's ``fraction_bits``, in units
     of the neuron's weight scale. Sources are axons 0 to A-1, then neurons A to A+N-1.
