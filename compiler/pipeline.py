@@ -1,6 +1,6 @@
 """From a NIR file or graph to a core image: the passes in order."""
 
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,17 @@ import numpy.typing as npt
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
+from .emit import emit
+from .fit import check_size, draft_spec, fit, needs_of
+from .frontend import from_nir, read_nir
+from .graph import Network
+from .levels import assign_levels
+from .lower import lower
 from .options import CompileOptions
+from .place import place
+from .quantize import quantize
+from .report import calibrate, static_report
+from .verify import check_circuit, check_image, check_network, check_quantized
 
 if TYPE_CHECKING:
     import nir
@@ -19,7 +29,7 @@ __all__ = ["compile_network"]
 
 
 def compile_network(
-    source: "Path | str | nir.NIRGraph",
+    source: "Path | str | nir.NIRGraph | Network",
     options: CompileOptions | None = None,
     *,
     spec: CoreSpec | None = None,
@@ -49,5 +59,33 @@ def compile_network(
     ModelError
         A file that cannot be read, a graph that is not valid or not clear without an option that
         was not given, or a network too large for the spec; names the node, limit and remedy.
+    SpecError
+        Number formats that no core has.
     """
-    raise NotImplementedError
+    options = options or CompileOptions()
+    draft = draft_spec(spec, options)
+    network = _load(source)
+    check_network(network)
+    check_size(network, draft, spec)
+    circuit = assign_levels(lower(network, options))
+    check_circuit(circuit)
+    quantized = quantize(circuit, draft, options.percentile)
+    check_quantized(circuit, quantized, draft)
+    placement = place(circuit, quantized, draft.lanes)
+    fitted = fit(needs_of(placement, quantized, draft.lanes), draft, spec)
+    report = static_report(circuit, quantized, fitted.acc_bits)
+    image = emit(network, circuit, quantized, placement, fitted, options, report.to_dict())
+    check_image(image, placement, quantized)
+    if calibration is None:
+        return image
+    report = calibrate(image, report, calibration)
+    manifest = image.manifest.model_copy(update={"report": report.to_dict()})
+    return replace(image, manifest=manifest)
+
+
+def _load(source: "Path | str | nir.NIRGraph | Network") -> Network:
+    if isinstance(source, Network):
+        return source
+    if isinstance(source, (str, Path)):
+        return read_nir(source)
+    return from_nir(source)

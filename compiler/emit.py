@@ -1,0 +1,104 @@
+"""Emission: a placed network as a core image."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spikewright.fixed import signed_range
+from spikewright.image import CoreImage, Manifest
+from spikewright.image import Population as ImagePopulation
+from spikewright.spec import CoreSpec
+
+from .graph import Network
+from .ir import Circuit, Placement, Quantized
+from .options import CompileOptions
+
+__all__ = ["emit"]
+
+_STATE = ("a_mem", "a_syn", "bias", "v_threshold", "reset", "reset_to", "refractory")
+
+
+def emit(
+    network: Network,
+    circuit: Circuit,
+    quantized: Quantized,
+    placement: Placement,
+    spec: CoreSpec,
+    options: CompileOptions,
+    report: Mapping[str, Any],
+) -> CoreImage:
+    """Fill an image. Neuron slots in use by no population never spike."""
+    parameters = {name: np.zeros(spec.neurons, np.int64) for name in _STATE}
+    parameters["v_threshold"][:] = signed_range(spec.state_bits)[1]
+    parameters["reset_to"][:] = 1
+    for name, raw in quantized.populations.items():
+        for field, values in parameters.items():
+            values[placement.neurons[name]] = getattr(raw, field)
+    return CoreImage(
+        spec=spec,
+        level_groups=np.array(placement.level_groups),
+        manifest=_manifest(network, circuit, quantized, placement, options, report),
+        **_directory(placement, spec),
+        **parameters,
+    )
+
+
+def _directory(placement: Placement, spec: CoreSpec) -> dict[str, Any]:
+    """Weights, and descriptors moved to where the spec has their sources."""
+    rows = dict(placement.rows)
+    weights = rows.pop("weights")
+    axons = max(where.stop for where in placement.axons.values())
+    arrays = {"weights": weights, "delays": np.zeros_like(weights)}
+    for name, values in rows.items():
+        arrays[name] = np.zeros(spec.sources, np.int64)
+        arrays[name][:axons] = values[:axons]
+        arrays[name][spec.axons : spec.axons + len(values) - axons] = values[axons:]
+    return arrays
+
+
+def _manifest(
+    network: Network,
+    circuit: Circuit,
+    quantized: Quantized,
+    placement: Placement,
+    options: CompileOptions,
+    report: Mapping[str, Any],
+) -> Manifest:
+    def populations(
+        ranges: Mapping[str, slice], shapes: Mapping[str, tuple[int, ...]]
+    ) -> tuple[ImagePopulation, ...]:
+        return tuple(
+            ImagePopulation(name=n, first=r.start, count=r.stop - r.start, shape=shapes[n])
+            for n, r in ranges.items()
+        )
+
+    shapes = {name: population.shape for name, population in circuit.populations.items()}
+    return Manifest(
+        name=network.name,
+        inputs=populations(placement.axons, circuit.inputs),
+        populations=populations(placement.neurons, shapes),
+        outputs=tuple(dict.fromkeys(circuit.outputs.values())),
+        semantics=_semantics(circuit, options),
+        scales={name: raw.scale.tolist() for name, raw in quantized.populations.items()},
+        report=dict(report),
+        source=dict(network.source),
+    )
+
+
+def _semantics(circuit: Circuit, options: CompileOptions) -> dict[str, Any]:
+    """What the options and the compiler decided about how the network runs."""
+    return {
+        "dt": options.dt,
+        "reset": options.reset,
+        "reset_delay": options.reset_delay,
+        "discretization": options.discretization,
+        "kinds": {name: p.kind for name, p in circuit.populations.items()},
+        "v_leak": {
+            name: p.v_leak.tolist() for name, p in circuit.populations.items() if p.v_leak.any()
+        },
+        "outputs": dict(circuit.outputs),
+        "next_timestep": [
+            list(edge) for edge in circuit.weights if not circuit.is_same_timestep(edge)
+        ],
+    }

@@ -1,0 +1,180 @@
+"""The compiler's graph: NIR's primitives with sizes resolved, still in continuous time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Affine", "Input", "Network", "Neuron", "Node", "Output", "Relay", "Scale"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shaped:
+    """A node that is no more than its shape."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def size_in(self) -> int:
+        """Values in."""
+        return prod(self.shape)
+
+    @property
+    def size_out(self) -> int:
+        """Values out."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Input(_Shaped):
+    """Lines that spikes enter the network by, one axon each."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output(_Shaped):
+    """A result of the network: the population that it is connected to."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relay(_Shaped):
+    """Passes its input on, in C order: NIR's ``Flatten``, and the borders of subgraphs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """``y = weight @ x + bias``; NIR's ``Linear`` with a bias of zeros.
+
+    Attributes
+    ----------
+    weight : float64[out, in]
+    bias : float64[out]
+    """
+
+    weight: Array
+    bias: Array
+
+    @property
+    def size_in(self) -> int:
+        """Values in."""
+        return int(self.weight.shape[1])
+
+    @property
+    def size_out(self) -> int:
+        """Values out."""
+        return int(self.weight.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """``y = scale * x``, elementwise in C order.
+
+    Attributes
+    ----------
+    scale : float64[n]
+    """
+
+    scale: Array
+
+    @property
+    def size_in(self) -> int:
+        """Values in."""
+        return self.scale.size
+
+    @property
+    def size_out(self) -> int:
+        """Values out."""
+        return self.scale.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neuron:
+    """A population of neurons; the last five kinds of NIR in one form.
+
+    ``tau_syn di_syn/dt = -i_syn + w_in x`` and ``tau_mem dv/dt = v_leak - v + r i_syn``, spiking
+    where ``v > v_threshold``. Parameters are one value a neuron, in C order.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the NIR primitive: LIF, CubaLIF, IF, LI or CubaLI.
+    shape : tuple of int
+    r : float64[n]
+        Membrane resistance.
+    tau_mem : float64[n] or None
+        Time constant of the membrane [s]; None: ``dv/dt = r i_syn`` (IF).
+    tau_syn : float64[n] or None
+        Time constant of the synapse [s]; None: ``i_syn = x`` (all but CubaLIF and CubaLI).
+    w_in : float64[n]
+        Gain of the synapse, 1 without one.
+    v_leak : float64[n]
+        Membrane potential at rest, where a run starts, 0 for IF.
+    v_threshold : float64[n] or None
+        None: never spikes (LI and CubaLI).
+    v_reset : float64[n]
+        Where a reset leads, 0 for LI and CubaLI.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    r: Array
+    tau_mem: Array | None
+    tau_syn: Array | None
+    w_in: Array
+    v_leak: Array
+    v_threshold: Array | None
+    v_reset: Array
+
+    @property
+    def size_in(self) -> int:
+        """Neurons."""
+        return prod(self.shape)
+
+    @property
+    def size_out(self) -> int:
+        """Neurons."""
+        return prod(self.shape)
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """Those that the kind has, by name."""
+        names = ("r", "tau_mem", "tau_syn", "w_in", "v_leak", "v_threshold", "v_reset")
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+Node = Input | Output | Relay | Affine | Scale | Neuron
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Network:
+    """Nodes by name and edges between them; a node's input is the sum over its edges.
+
+    Checked by :func:`spikewright.compiler.verify.check_network`, which the compiler calls first.
+
+    Attributes
+    ----------
+    nodes : mapping of str to Node
+    edges : tuple of (str, str)
+        From, to.
+    name : str
+    source : mapping of str to str
+        Name and SHA-256 of the file that it came from, if it did.
+    """
+
+    nodes: Mapping[str, Node]
+    edges: tuple[tuple[str, str], ...]
+    name: str = ""
+    source: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def predecessors(self, name: str) -> list[str]:
+        """Nodes with an edge to this one, in order of the edges."""
+        return [a for a, b in self.edges if b == name]
+
+    def of_type(self, kind: type[Node]) -> list[str]:
+        """Names of the nodes of exactly this type, in order."""
+        return [name for name, node in self.nodes.items() if type(node) is kind]

@@ -1,0 +1,215 @@
+"""Lowering: transforms fold into one matrix a connection, and neurons become discrete in time."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.errors import ModelError
+
+from .graph import Affine, Input, Network, Neuron, Output, Scale
+from .ir import Circuit, Edge, Population
+from .options import CompileOptions, Discretization
+
+__all__ = ["lower"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Sum:
+    """An affine expression of spikes: ``sum(matrix @ spikes[source]) + bias``."""
+
+    bias: Array
+    terms: dict[str, Array] = field(default_factory=dict)
+
+    def add(self, other: "_Sum") -> None:
+        self.bias = self.bias + other.bias
+        for source, matrix in other.terms.items():
+            self.terms[source] = self.terms[source] + matrix if source in self.terms else matrix
+
+
+def lower(network: Network, options: CompileOptions) -> Circuit:
+    """Turn a checked network into a circuit.
+
+    Raises
+    ------
+    ModelError
+        Neurons that need ``dt``, ``reset`` or ``reset_delay`` and do not get it, or whose time
+        constants are too short for ``dt``; transforms that run in a circle or lead to an output.
+    """
+    _require_semantics(network, options)
+    order = _transform_order(network)
+    sums: dict[str, _Sum] = {}
+    for name in (*network.of_type(Input), *network.of_type(Neuron)):
+        size = network.nodes[name].size_out
+        sums[name] = _Sum(np.zeros(size), {name: np.eye(size)})
+    for name in order:
+        sums[name] = _apply(network, name, _incoming(network, name, sums))
+    populations = {}
+    weights: dict[Edge, Array] = {}
+    for name in network.of_type(Neuron):
+        node = network.nodes[name]
+        if isinstance(node, Neuron):
+            incoming = _incoming(network, name, sums)
+            populations[name], gain = _discretise(name, node, incoming.bias, options)
+            weights |= {(a, name): gain[:, None] * m for a, m in incoming.terms.items()}
+    outputs = {
+        name: _shown(network, name, _incoming(network, name, sums))
+        for name in network.of_type(Output)
+    }
+    inputs = {name: network.nodes[name] for name in network.of_type(Input)}
+    shapes = {name: node.shape for name, node in inputs.items() if isinstance(node, Input)}
+    return Circuit(shapes, populations, weights, outputs)
+
+
+def _require_semantics(network: Network, options: CompileOptions) -> None:
+    """Refuse a graph that needs an option and does not get it."""
+    reasons = []
+    for name, node in network.nodes.items():
+        if not isinstance(node, Neuron):
+            continue
+        missing = ["dt"] if options.dt is None else []
+        if node.v_threshold is not None:
+            missing += [o for o in ("reset", "reset_delay") if getattr(options, o) is None]
+        if missing:
+            reasons.append(f"node {name!r} ({node.kind}) needs {', '.join(missing)}")
+    if reasons:
+        raise ModelError(
+            "NIR does not say how these neurons run:",
+            reasons=reasons,
+            hint="Give dt as the timestep in seconds (snnTorch exports with 1e-4), reset as "
+            "'subtract' or 'zero', reset_delay as true (snnTorch's default) or false.",
+        )
+
+
+def _transform_order(network: Network) -> list[str]:
+    """Nodes that are neither sources nor targets, each after those that it reads."""
+    ends = (Input, Output, Neuron)
+    left = {
+        name: {a for a in network.predecessors(name) if not isinstance(network.nodes[a], ends)}
+        for name, node in network.nodes.items()
+        if not isinstance(node, ends)
+    }
+    order: list[str] = []
+    while left:
+        ready = [name for name, needs in left.items() if needs.isdisjoint(left)]
+        if not ready:
+            raise ModelError(
+                f"Transforms run in a circle without a neuron: {', '.join(map(repr, left))}.",
+                hint="Put a spiking neuron into the loop; only spikes can go round.",
+            )
+        order += ready
+        left = {name: needs for name, needs in left.items() if name not in ready}
+    return order
+
+
+def _incoming(network: Network, name: str, sums: dict[str, _Sum]) -> _Sum:
+    """Sum of what arrives at a node."""
+    total = _Sum(np.zeros(network.nodes[name].size_in))
+    for source in network.predecessors(name):
+        total.add(sums[source])
+    return total
+
+
+def _apply(network: Network, name: str, x: _Sum) -> _Sum:
+    """A transform's result."""
+    node = network.nodes[name]
+    if isinstance(node, Affine):
+        terms = {a: node.weight @ m for a, m in x.terms.items()}
+        return _Sum(node.weight @ x.bias + node.bias, terms)
+    if isinstance(node, Scale):
+        terms = {a: node.scale[:, None] * m for a, m in x.terms.items()}
+        return _Sum(node.scale * x.bias, terms)
+    return x
+
+
+def _shown(network: Network, name: str, x: _Sum) -> str:
+    """The population that an output shows."""
+    if len(x.terms) == 1 and not x.bias.any():
+        source, matrix = next(iter(x.terms.items()))
+        if isinstance(network.nodes[source], Neuron) and np.array_equal(
+            matrix, np.eye(*matrix.shape)
+        ):
+            return source
+    raise ModelError(
+        f"Output {name!r} must show the neurons of one node as they are, not a transform or a sum.",
+        hint="End the network with a neuron: LIF for spikes, LI to read a membrane potential.",
+    )
+
+
+def _discretise(
+    name: str, node: Neuron, bias: Array, options: CompileOptions
+) -> tuple[Population, Array]:
+    """A node's neurons in discrete time, and the gain of their input."""
+    dt = options.dt or 0.0
+    a_mem, gain = np.ones(node.size_in), np.full(node.size_in, dt)
+    if node.tau_mem is not None:
+        a_mem, gain = _decay(name, "tau_mem", node.tau_mem, dt, options.discretization)
+    gain = gain * node.r
+    a_syn = np.zeros(node.size_in)
+    if node.tau_syn is not None:
+        a_syn, gain_syn = _decay(name, "tau_syn", node.tau_syn, dt, options.discretization)
+        gain = gain * gain_syn * node.w_in
+    # From here on v_leak is the origin: the core's membrane decays to 0.
+    threshold = np.full(node.size_in, np.inf)
+    reset = node.v_reset - node.v_leak
+    refractory = 0
+    to_value = node.v_threshold is None or options.reset == "zero"
+    if node.v_threshold is not None:
+        threshold = node.v_threshold - node.v_leak
+        if not to_value:
+            reset = _subtracted(name, node.v_threshold - node.v_reset, a_mem, options)
+        elif options.reset_delay:
+            # The neuron sits at v_reset in the timestep after the spike, whatever arrives.
+            _require(
+                name,
+                node.v_reset <= node.v_threshold,
+                "v_reset must not be above v_threshold for a delayed reset",
+            )
+            refractory = 1
+    population = Population(
+        name=name,
+        kind=node.kind,
+        shape=node.shape,
+        a_mem=a_mem,
+        a_syn=a_syn,
+        bias=gain * bias,
+        v_threshold=threshold,
+        reset=reset,
+        v_leak=node.v_leak,
+        reset_to=to_value,
+        refractory=refractory,
+    )
+    return population, gain
+
+
+def _decay(
+    name: str, field: str, tau: Array, dt: float, how: Discretization
+) -> tuple[Array, Array]:
+    """Decay factor and input gain of ``tau dx/dt = -x + input`` over one timestep."""
+    x = dt / tau
+    if how == "exact":
+        return np.exp(-x), -np.expm1(-x)
+    _require(
+        name,
+        x <= 1,
+        f"{field} must be at least dt = {dt:g} s for Euler steps, not {tau.min():g} s; take a "
+        "shorter dt or discretization='exact'",
+    )
+    return 1 - x, x
+
+
+def _subtracted(name: str, amount: Array, a_mem: Array, options: CompileOptions) -> Array:
+    """What a subtracting reset takes from the membrane in the timestep of the spike."""
+    _require(name, amount > 0, "v_threshold must be above v_reset for reset='subtract'")
+    if not options.reset_delay:
+        return amount
+    _require(name, a_mem > 0, "a delayed subtracting reset needs a membrane that keeps some of v")
+    # One timestep later the decay has shrunk it to the amount.
+    return amount / a_mem
+
+
+def _require(name: str, holds: npt.NDArray[np.bool_], reason: str) -> None:
+    if not holds.all():
+        raise ModelError(f"Node {name!r}, neuron {int(holds.argmin())}: {reason}.")

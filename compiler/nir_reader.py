@@ -1,0 +1,169 @@
+"""Reads an untrusted NIR file; run as a program of its own, under limits, by the front end.
+
+The file comes on standard input; on standard output goes a safetensors file with every array as
+float64 and, as bytes under the name ``graph``, the graph in JSON. Imports nothing of Spikewright.
+"""
+
+import io
+import json
+import resource
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+__all__ = ["FIELDS", "GRAPH", "describe", "encode"]
+
+GRAPH = "graph"
+"""Name of the JSON among the arrays."""
+
+FIELDS = {
+    "Affine": ("weight", "bias"),
+    "Linear": ("weight",),
+    "Scale": ("scale",),
+    "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+    "CubaLIF": ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
+    "IF": ("r", "v_threshold", "v_reset"),
+    "LI": ("tau", "r", "v_leak"),
+    "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
+}
+"""Arrays of each primitive that carries any."""
+
+_SHAPES = {"Input": "input_type", "Output": "output_type", "Flatten": "input_type"}
+_CPU_SECONDS = 30
+_MEMORY_BYTES = 4 << 30
+_OUTPUT_BYTES = 1 << 30
+
+Array = npt.NDArray[np.float64]
+Described = tuple[dict[str, Any], dict[str, Array]]
+
+
+def _shape(value: object) -> list[int] | None:
+    """The one shape in a NIR type such as ``{"input": array([2, 8])}``."""
+    shape = next(iter(value.values()), None) if isinstance(value, dict) else value
+    return None if shape is None else [int(size) for size in np.atleast_1d(np.asarray(shape))]
+
+
+def _port(graph: Any, kind: str, path: str) -> str:
+    """Path of a subgraph's only Input or Output."""
+    names = [name for name, node in graph.nodes.items() if type(node).__name__ == kind]
+    if len(names) != 1:
+        raise ValueError(f"subgraph {path!r} must have exactly one {kind} node, not {len(names)}")
+    return f"{path}.{names[0]}"
+
+
+def describe(graph: Any, prefix: str = "") -> Described:
+    """Take a ``nir.NIRGraph`` apart, subgraphs included, into plain data.
+
+    Returns
+    -------
+    dict
+        ``nodes`` maps a name to ``kind`` and, where the kind has one, ``shape``; ``edges`` are
+        pairs of names. Nodes of a subgraph are called ``subgraph.node``.
+    dict
+        Arrays by ``node/field``.
+
+    Raises
+    ------
+    ValueError, TypeError, AttributeError, RecursionError
+        Whatever a graph that is not one leads to.
+    """
+    nodes: dict[str, Any] = {}
+    arrays: dict[str, Array] = {}
+    edges: list[list[str]] = []
+    for name, node in graph.nodes.items():
+        path = f"{prefix}{name}"
+        kind = type(node).__name__
+        if kind == "NIRGraph":
+            inner, inner_arrays = describe(node, f"{path}.")
+            new = inner["nodes"]
+            edges += inner["edges"]
+            arrays |= inner_arrays
+        else:
+            # A subgraph's borders are not the network's.
+            border = bool(prefix) and kind in ("Input", "Output")
+            new = {path: {"kind": "Relay" if border else kind}}
+            if kind in _SHAPES:
+                new[path]["shape"] = _shape(getattr(node, _SHAPES[kind]))
+            for field in FIELDS.get(kind, ()):
+                value = getattr(node, field)
+                arrays[f"{path}/{field}"] = np.array(value, np.float64, order="C")
+        if twice := nodes.keys() & new.keys():
+            raise ValueError(f"two nodes are called {min(twice)!r}")
+        nodes |= new
+    for pair in graph.edges:
+        ends = []
+        for name, kind in zip(pair, ("Output", "Input"), strict=True):
+            node = graph.nodes.get(name)
+            inside = type(node).__name__ == "NIRGraph"
+            ends.append(_port(node, kind, f"{prefix}{name}") if inside else f"{prefix}{name}")
+        edges.append(ends)
+    return {"nodes": nodes, "edges": edges}, arrays
+
+
+def encode(graph: dict[str, Any], arrays: dict[str, Array]) -> bytes:
+    """The description as one safetensors file."""
+    text = np.frombuffer(json.dumps(graph).encode(), np.uint8)
+    return safetensors.numpy.save({GRAPH: text, **arrays})
+
+
+def _unknown_nodes(data: bytes) -> list[str]:
+    """Say which nodes of a file are of a type that NIR does not have; `nir.read` does not."""
+    import h5py
+    import nir
+
+    found: list[str] = []
+
+    def visit(path: str, item: Any) -> None:
+        if path.endswith("/type") and isinstance(item, h5py.Dataset):
+            value = item[()]
+            kind = value.decode() if isinstance(value, bytes) else str(value)
+            if not hasattr(nir, kind):
+                found.append(f"node {path.split('/')[-2]!r} is of unknown type {kind[:40]!r}")
+
+    with h5py.File(io.BytesIO(data), "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def _read(data: bytes) -> bytes:
+    """The file's description, or what is wrong with it as ``error``."""
+    import nir
+
+    try:
+        # The graph is checked by the compiler, with messages that name its nodes.
+        return encode(*describe(nir.read(io.BytesIO(data), type_check=False)))
+    except MemoryError:
+        return encode({"error": "it needs more memory than the reader may use"}, {})
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    try:
+        unknown = _unknown_nodes(data)
+    except Exception:
+        unknown = []
+    return encode({"error": "; ".join(unknown) or text}, {})
+
+
+def _limit() -> None:
+    """Give up the means to hang, to fill memory or disk, or to leave a core dump."""
+    for what, limit in (
+        (resource.RLIMIT_CPU, _CPU_SECONDS),
+        (resource.RLIMIT_AS, _MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, _OUTPUT_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (value, value))
+
+
+def main() -> None:
+    """Read standard input, write standard output."""
+    _limit()
+    sys.stdout.buffer.write(_read(sys.stdin.buffer.read()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Quantization: one scale a neuron, shared by its weights, bias, threshold and reset."""
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.errors import ModelError
+from spikewright.fixed import DECAY_ONE, signed_range
+from spikewright.spec import CoreSpec
+
+from .ir import Circuit, Edge, Population, Quantized, RawArray, RawPopulation
+
+__all__ = ["quantize"]
+
+Array = npt.NDArray[np.float64]
+
+HEADROOM = 2.0
+"""State range over the largest of bias, threshold and reset: as much again for v beyond them."""
+
+_FLOAT32_STEPS = 2.0**-22
+"""Relative error of a figure that went through a few float32 operations before it came here."""
+
+
+def quantize(circuit: Circuit, spec: CoreSpec, percentile: float = 100.0) -> Quantized:
+    """Round a circuit to the formats of a spec.
+
+    The scale of neuron n is the least with which the given percentile of its nonzero ``|weight|``
+    fits ``weight_bits``, and bias, threshold and reset fit half the range of ``state_bits``.
+    Weights, bias and reset are rounded to nearest, the threshold down, so that ``v > v_threshold``
+    holds for the same raw values. Decays are rounded to nearest in UQ1.12.
+
+    Raises
+    ------
+    ModelError
+        Decays that a spec with shift decay cannot express, or a threshold that rounds to 0.
+    """
+    populations: dict[str, RawPopulation] = {}
+    weights: dict[Edge, RawArray] = {}
+    clipped: dict[str, int] = {}
+    notes: list[str] = []
+    low, high = signed_range(spec.weight_bits)
+    for name, population in circuit.populations.items():
+        incoming = circuit.into(name)
+        scale = _scales(population, incoming, spec, percentile)
+        populations[name] = _round_population(population, scale, spec)
+        notes += _notes(population, populations[name])
+        clipped[name] = 0
+        for source, weight in incoming.items():
+            raw = np.rint(weight / scale[:, None]).astype(np.int64)
+            weights[source, name] = np.clip(raw, low, high)
+            clipped[name] += int(np.count_nonzero(raw != weights[source, name]))
+    return Quantized(populations, weights, clipped, tuple(notes))
+
+
+def _scales(
+    population: Population, incoming: dict[str, Array], spec: CoreSpec, percentile: float
+) -> Array:
+    """Real value of one weight unit of each neuron."""
+    weights = np.abs(np.concatenate([np.zeros((population.size, 1)), *incoming.values()], axis=1))
+    if percentile == 100:
+        peak = weights.max(axis=1)
+    else:
+        peak = np.array([np.percentile(w[w > 0], percentile) if w.any() else 0.0 for w in weights])
+    threshold = np.where(np.isfinite(population.v_threshold), population.v_threshold, 0)
+    largest = np.max(np.abs([population.bias, threshold, population.reset]), axis=0)
+    unit = 2.0**spec.fraction_bits
+    state_high = signed_range(spec.state_bits)[1]
+    scale = np.maximum(
+        peak / signed_range(spec.weight_bits)[1], largest * unit * HEADROOM / state_high
+    )
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _round_population(population: Population, scale: Array, spec: CoreSpec) -> RawPopulation:
+    unit = scale / 2.0**spec.fraction_bits
+    threshold = _round_down(population.v_threshold / unit, signed_range(spec.state_bits)[1])
+    lost = (population.v_threshold > 0) & (threshold == 0)
+    if lost.any():
+        n = int(lost.argmax())
+        raise ModelError(
+            f"Node {population.name!r}, neuron {n}: v_threshold must be at least one state step "
+            f"({unit[n]:g} in its scale), not {population.v_threshold[n]:g}.",
+            hint="Give the core more fraction_bits, or the neuron smaller weights.",
+        )
+    full = np.ones(population.size, np.int64)
+    return RawPopulation(
+        scale=scale,
+        a_mem=_round_decay(population, "a_mem", spec),
+        a_syn=_round_decay(population, "a_syn", spec),
+        bias=np.rint(population.bias / unit).astype(np.int64),
+        v_threshold=threshold,
+        reset=np.rint(population.reset / unit).astype(np.int64),
+        reset_to=full * population.reset_to,
+        refractory=full * population.refractory,
+    )
+
+
+def _round_down(x: Array, highest: int) -> RawArray:
+    """Round down, but up to an integer that float32 arithmetic on the way may just have missed."""
+    finite = np.where(np.isfinite(x), x, 0)
+    slack = np.minimum(np.abs(finite) * _FLOAT32_STEPS, 0.5)
+    return np.where(np.isfinite(x), np.floor(finite + slack), highest).astype(np.int64)
+
+
+def _round_decay(population: Population, field: str, spec: CoreSpec) -> RawArray:
+    """A decay in UQ1.12."""
+    real = getattr(population, field)
+    raw: RawArray = np.rint(real * DECAY_ONE).astype(np.int64)
+    if spec.decay == "shift":
+        shifts = np.array([0, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13)), DECAY_ONE])
+        wrong = ~np.isin(raw, shifts)
+        if wrong.any():
+            n = int(wrong.argmax())
+            below, above = shifts[shifts < raw[n]].max(), shifts[shifts > raw[n]].min()
+            raise ModelError(
+                f"Node {population.name!r}, neuron {n}: {field} must be 0, 1 or 1 - 2**-k for a "
+                f"spec with shift decay, not {real[n]:.6g}.",
+                hint=f"Train with {below / DECAY_ONE:g} or {above / DECAY_ONE:g}, or use a spec "
+                "with decay='multiply'.",
+            )
+    return raw
+
+
+def _notes(population: Population, raw: RawPopulation) -> list[str]:
+    """What the rounding of decays did that changes how the neurons behave."""
+    notes = []
+    for field in ("a_mem", "a_syn"):
+        real = getattr(population, field)
+        for value, what in ((DECAY_ONE, "does not leak"), (0, "keeps nothing")):
+            changed = (getattr(raw, field) == value) & (real != value / DECAY_ONE)
+            if changed.any():
+                notes.append(
+                    f"{population.name}: {field} rounds to {value / DECAY_ONE:g} for "
+                    f"{int(changed.sum())} neurons, which then {what} (real value "
+                    f"{real[changed.argmax()]:.6g}, step 1/{DECAY_ONE})"
+                )
+    return notes

@@ -1,0 +1,191 @@
+"""The compiler's report: what quantization cost each layer, and what calibration showed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.errors import ModelError
+from spikewright.fixed import signed_range
+from spikewright.image import CoreImage
+from spikewright.sim.golden import GoldenModel, Neurons, update
+
+from .ir import Circuit, Quantized
+
+__all__ = ["CompileReport", "LayerReport", "Measured", "calibrate", "static_report"]
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a layer did with the calibration spikes.
+
+    Attributes
+    ----------
+    acc_peak : int
+        Largest magnitude of an accumulator, in weight units.
+    saturations : int
+        Neuron updates in which v or the synaptic current was clamped.
+    saturated_share : float
+        The same over all neuron updates.
+    spikes_per_timestep : float
+        Of the whole layer.
+    silent : int
+        Neurons that never fired.
+    always : int
+        Neurons that fired in every timestep.
+    """
+
+    acc_peak: int
+    saturations: int
+    saturated_share: float
+    spikes_per_timestep: float
+    silent: int
+    always: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One population.
+
+    Attributes
+    ----------
+    neurons, synapses : int
+        Size, and nonzero weights into it.
+    level : int
+    scale_min, scale_max : float
+        Real value of one weight unit, over the neurons.
+    clipped_weights, zeroed_weights : int
+        Weights larger than the scale allows, and nonzero ones that rounded to 0.
+    weight_error : float
+        Root mean square of the weights' rounding over that of the weights.
+    acc_worst : int
+        Largest magnitude that an accumulator can reach, in weight units.
+    acc_limit : int
+        Largest that it holds.
+    measured : Measured or None
+        With calibration spikes only.
+    """
+
+    neurons: int
+    synapses: int
+    level: int
+    scale_min: float
+    scale_max: float
+    clipped_weights: int
+    zeroed_weights: int
+    weight_error: float
+    acc_worst: int
+    acc_limit: int
+    measured: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompileReport:
+    """All layers by name, and notes in plain words.
+
+    Attributes
+    ----------
+    layers : mapping of str to LayerReport
+    notes : tuple of str
+    """
+
+    layers: Mapping[str, LayerReport]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the image's manifest has it."""
+        layers = {name: asdict(layer) for name, layer in self.layers.items()}
+        return {"layers": layers, "notes": list(self.notes)}
+
+    @classmethod
+    def of(cls, image: CoreImage) -> "CompileReport":
+        """The report in an image's manifest. Raises :class:`ModelError` if there is none."""
+        try:
+            layers = {}
+            for name, raw in image.manifest.report["layers"].items():
+                measured = raw["measured"]
+                layers[name] = LayerReport(**{
+                    **raw,
+                    "measured": None if measured is None else Measured(**measured),
+                })
+            return cls(layers, tuple(image.manifest.report["notes"]))
+        except (KeyError, TypeError, AttributeError):
+            raise ModelError(
+                "Image has no compiler report.", hint="Compile the network again."
+            ) from None
+
+
+def static_report(circuit: Circuit, quantized: Quantized, acc_bits: int) -> CompileReport:
+    """What can be said without running the network."""
+    levels = {name: k for k, names in enumerate(circuit.levels) for name in names}
+    layers = {}
+    for name, population in circuit.populations.items():
+        sources = circuit.into(name)
+        none = np.zeros((population.size, 0))
+        real = np.concatenate([none, *sources.values()], axis=1)
+        raw = np.concatenate([none, *(quantized.weights[a, name] for a in sources)], axis=1)
+        scale = quantized.populations[name].scale
+        error = np.square(real - raw * scale[:, None]).sum()
+        power = np.square(real).sum()
+        worst = max(raw.clip(min=0).sum(axis=1).max(), -raw.clip(max=0).sum(axis=1).min())
+        layers[name] = LayerReport(
+            neurons=population.size,
+            synapses=int(np.count_nonzero(raw)),
+            level=levels[name],
+            scale_min=float(scale.min()),
+            scale_max=float(scale.max()),
+            clipped_weights=quantized.clipped[name],
+            zeroed_weights=int(np.count_nonzero((raw == 0) & (real != 0))),
+            weight_error=float(np.sqrt(error / power)) if power else 0.0,
+            acc_worst=int(worst),
+            acc_limit=signed_range(acc_bits)[1],
+        )
+    return CompileReport(layers, quantized.notes)
+
+
+def calibrate(image: CoreImage, report: CompileReport, spikes: Bools) -> CompileReport:
+    """Run the golden model on calibration spikes and add what each layer did.
+
+    Parameters
+    ----------
+    spikes : bool[samples, timesteps, axons]
+
+    Raises
+    ------
+    ModelError
+        Spikes of another shape or dtype, or none at all.
+    """
+    if spikes.ndim != 3 or spikes.dtype != np.bool_ or 0 in spikes.shape[:2]:
+        raise ModelError(
+            "Calibration spikes must be bool[samples, timesteps, inputs] of at least one timestep, "
+            f"not {spikes.dtype}{list(spikes.shape)}."
+        )
+    samples, timesteps, _ = spikes.shape
+    model = GoldenModel(image, samples)
+    neurons = Neurons.of(image, slice(None))
+    peak, clamped, fired = np.zeros((3, image.spec.neurons), np.int64)
+    for t in range(timesteps):
+        before = model.v.copy(), model.i.copy(), model.refractory.copy()
+        result = model.step(spikes[:, t])
+        *_, saturated = update(*before, result.consumed, neurons, image.spec)
+        peak = np.maximum(peak, np.abs(result.consumed).max(axis=0))
+        clamped += saturated.sum(axis=0)
+        fired += result.spikes.sum(axis=0)
+    layers = {}
+    updates = samples * timesteps
+    for name, layer in report.layers.items():
+        where = image.population(name).slice
+        measured = Measured(
+            acc_peak=int(peak[where].max()),
+            saturations=int(clamped[where].sum()),
+            saturated_share=float(clamped[where].sum() / (updates * layer.neurons)),
+            spikes_per_timestep=float(fired[where].sum() / updates),
+            silent=int((fired[where] == 0).sum()),
+            always=int((fired[where] == updates).sum()),
+        )
+        layers[name] = replace(layer, measured=measured)
+    return CompileReport(layers, report.notes)

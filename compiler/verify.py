@@ -1,0 +1,224 @@
+"""Checks between passes: what each pass may rely on, and what the one before must have made."""
+
+import numpy as np
+
+from spikewright.errors import ModelError
+from spikewright.fixed import DECAY_ONE, signed_range
+from spikewright.image import CoreImage
+from spikewright.spec import CoreSpec
+
+from .graph import Affine, Input, Network, Neuron, Node, Output, Scale
+from .ir import Circuit, Placement, Quantized
+
+__all__ = ["check_circuit", "check_image", "check_network", "check_quantized"]
+
+
+# The network is a user's: everything wrong with it is a ModelError.
+
+
+def check_network(network: Network) -> None:
+    """Check edges, values and sizes of a graph.
+
+    Raises
+    ------
+    ModelError
+        Every fault of the first kind that there is, each naming its node.
+    """
+    for what, reasons, hint in (
+        ("edges that lead nowhere", _wrong_edges(network), "Correct the graph's edges."),
+        (
+            "values out of range",
+            _wrong_values(network),
+            "Correct these values in the model and export it again.",
+        ),
+        (
+            "sizes that do not match",
+            _wrong_sizes(network),
+            "Correct the shapes in the model and export it again.",
+        ),
+        (
+            "nodes that are not connected",
+            _unconnected(network),
+            "Connect them on both sides, or leave them out.",
+        ),
+    ):
+        if reasons:
+            raise ModelError(f"Network has {what}:", reasons=reasons, hint=hint)
+
+
+def _wrong_edges(network: Network) -> list[str]:
+    nodes = network.nodes
+    reasons = [
+        f"it has no {kind.__name__} node" for kind in (Input, Output) if not network.of_type(kind)
+    ]
+    if not network.of_type(Neuron):
+        reasons.append("it has no neurons, only transforms; add a node such as LIF or LI")
+    reasons += [
+        f"edge {a!r} to {b!r}: there is no node {end!r}"
+        for a, b in network.edges
+        for end in (a, b)
+        if end not in nodes
+    ]
+    seen: set[tuple[str, str]] = set()
+    for a, b in network.edges:
+        if (a, b) in seen:
+            reasons.append(f"edge {a!r} to {b!r} must be there once, not twice")
+        seen.add((a, b))
+        if type(nodes.get(a)) is Output:
+            reasons.append(f"edge {a!r} to {b!r} must not start at an Output")
+        if type(nodes.get(b)) is Input:
+            reasons.append(f"edge {a!r} to {b!r} must not end at an Input")
+    return reasons
+
+
+def _wrong_values(network: Network) -> list[str]:
+    reasons = []
+    for name, node in network.nodes.items():
+        for field, values in _arrays(node).items():
+            where = f"node {name!r}: {field}"
+            if not np.isfinite(values).all():
+                bad = values.flat[int(np.isfinite(values).argmin())]
+                reasons.append(f"{where} must be finite, not {bad}")
+            elif field.startswith("tau") and (values <= 0).any():
+                reasons.append(f"{where} must be above 0 s, not {values.min():g}")
+    return reasons
+
+
+def _arrays(node: Node) -> dict[str, np.ndarray]:
+    if isinstance(node, Neuron):
+        return dict(node.parameters)
+    if isinstance(node, Affine):
+        return {"weight": node.weight, "bias": node.bias}
+    return {"scale": node.scale} if isinstance(node, Scale) else {}
+
+
+def _wrong_sizes(network: Network) -> list[str]:
+    reasons = []
+    for name, node in network.nodes.items():
+        if isinstance(node, Neuron):
+            reasons += [
+                f"node {name!r}: {field} must have {node.size_out} values, not {values.size}"
+                for field, values in node.parameters.items()
+                if values.shape != (node.size_out,)
+            ]
+        elif isinstance(node, Affine) and node.bias.shape != (node.size_out,):
+            reasons.append(
+                f"node {name!r}: bias must have {node.size_out} values, as weight has rows, not "
+                f"{node.bias.size}"
+            )
+        if node.size_out < 1 or node.size_in < 1:
+            reasons.append(f"node {name!r} must have at least one value, not 0")
+    for a, b in network.edges:
+        given, wanted = network.nodes[a].size_out, network.nodes[b].size_in
+        if given != wanted:
+            reasons.append(f"node {b!r} must get {wanted} values, not the {given} of {a!r}")
+    return reasons
+
+
+def _unconnected(network: Network) -> list[str]:
+    reasons = []
+    for kind, edges, what in (
+        (Input, network.edges, "no path from any Input leads to it"),
+        (Output, tuple((b, a) for a, b in network.edges), "no path from it leads to any Output"),
+    ):
+        reached = set(network.of_type(kind))
+        frontier = reached
+        while frontier:
+            frontier = {b for a, b in edges if a in frontier} - reached
+            reached = reached | frontier
+        reasons += [f"node {name!r}: {what}" for name in network.nodes if name not in reached]
+    return reasons
+
+
+# What passes make is ours: a fault in it is a bug, but one that must not reach an image.
+
+
+def check_circuit(circuit: Circuit) -> None:
+    """Check that matrices fit their ends and that every parameter is finite and in range.
+
+    Raises
+    ------
+    ModelError
+        Parameters that overflow in discrete time, such as a gain beyond what a float holds.
+    """
+    reasons = []
+    sizes = {name: int(np.prod(shape)) for name, shape in circuit.inputs.items()}
+    sizes |= {name: population.size for name, population in circuit.populations.items()}
+    for (a, b), weight in circuit.weights.items():
+        if weight.shape != (sizes[b], sizes[a]):
+            reasons.append(f"weights {a!r} to {b!r} must have shape {(sizes[b], sizes[a])}")
+        if not np.isfinite(weight).all():
+            reasons.append(f"weights {a!r} to {b!r} must be finite in discrete time")
+    for name, p in circuit.populations.items():
+        for field in ("a_mem", "a_syn", "bias", "reset", "v_leak", "v_threshold"):
+            values = getattr(p, field)
+            if values.shape != (p.size,):
+                reasons.append(f"node {name!r}: {field} must have {p.size} values")
+            elif field != "v_threshold" and not np.isfinite(values).all():
+                reasons.append(f"node {name!r}: {field} must be finite in discrete time")
+        for field in ("a_mem", "a_syn"):
+            if ((getattr(p, field) < 0) | (getattr(p, field) > 1)).any():
+                reasons.append(f"node {name!r}: {field} must be in [0, 1]")
+    placed = sorted(name for level in circuit.levels for name in level)
+    if circuit.levels and placed != sorted(circuit.populations):
+        reasons.append("every population must be in exactly one level")
+    if reasons:
+        raise ModelError(
+            "Network has parameters out of range in discrete time:",
+            reasons=reasons,
+            hint="Correct time constants, resistances and weights of these nodes.",
+        )
+
+
+def check_quantized(circuit: Circuit, quantized: Quantized, spec: CoreSpec) -> None:
+    """Check that every raw integer fits its format.
+
+    Raises
+    ------
+    ModelError
+    """
+    reasons = []
+    state = signed_range(spec.state_bits)
+    limits = {"a_mem": (0, DECAY_ONE), "a_syn": (0, DECAY_ONE), "bias": state, "reset": state}
+    limits |= {"v_threshold": state}
+    for name in circuit.populations:
+        for field, (low, high) in limits.items():
+            values = getattr(quantized.populations[name], field)
+            if values.min() < low or values.max() > high:
+                reasons.append(
+                    f"node {name!r}: {field} must fit [{low}, {high}], not {values.min()} to "
+                    f"{values.max()}"
+                )
+    low, high = signed_range(spec.weight_bits)
+    for (a, b), weight in quantized.weights.items():
+        if weight.min() < low or weight.max() > high:
+            reasons.append(f"weights {a!r} to {b!r} must fit [{low}, {high}]")
+    if reasons:
+        raise ModelError("Network does not fit the core's number formats:", reasons=reasons)
+
+
+def check_image(image: CoreImage, placement: Placement, quantized: Quantized) -> None:
+    """Read an image's rows back as the core does and compare them with the weights.
+
+    Raises
+    ------
+    ModelError
+    """
+    spec = image.spec
+    crossbar = np.zeros((spec.sources, spec.neurons), np.int64)
+    for source in np.flatnonzero(image.word_count):
+        first, count = int(image.first_word[source]), int(image.word_count[source])
+        start = int(image.first_group[source]) * spec.lanes
+        row = image.weights[first : first + count].reshape(-1)
+        crossbar[source, start : start + row.size] = row
+    for (a, b), weight in quantized.weights.items():
+        where = placement.axons.get(a)
+        if where is None:
+            neurons = placement.neurons[a]
+            where = slice(spec.axons + neurons.start, spec.axons + neurons.stop)
+        block = crossbar[where, placement.neurons[b]]
+        if not np.array_equal(block, weight.T):
+            raise ModelError(f"Image does not hold the weights from {a!r} to {b!r}.")
+        block[:] = 0
+    if crossbar.any():
+        raise ModelError("Image holds weights that the network does not have.")
