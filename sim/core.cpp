@@ -1,0 +1,266 @@
+// The core's driver: host accesses, and whole timesteps per call. LANES, GROUP_BITS and
+// READ_LATENCY come from the compiler's command line.
+#include <cstring>
+#include <utility>
+
+#include "bench.h"
+
+namespace {
+
+// How a call ended; sim/verilator.py has the words.
+enum Outcome : int { OK, HUNG, REFUSED, STRAY_SPIKES, WRONG_CYCLES };
+
+// One field of the records of a sweep, into values[timestep * stride + index].
+struct Column {
+    int32_t* values;
+    uint64_t stride;
+    uint32_t offset, width, is_signed;
+};
+
+// Consecutive records that are read after every timestep.
+struct Sweep {
+    uint32_t region, first, count;
+    uint32_t columns;
+    Column column[3];
+};
+
+struct Run {
+    uint64_t timesteps;
+    const uint32_t* counts;  // [timesteps] axon spikes
+    const uint16_t* axons;   // of all timesteps, one after the other
+    uint64_t neurons;
+    uint64_t cycle_limit;  // of every wait
+    uint64_t stall_seed;   // 0 for no stalls
+    uint8_t* spikes;       // [timesteps][neurons], zeroed
+    int64_t* cycles;       // [timesteps] each
+    int64_t* synapses;
+    int64_t* saturations;
+    const Sweep* sweeps;
+    uint64_t sweep_count;
+    uint64_t timestep;  // out: finished timesteps
+};
+
+// Source: G. Marsaglia, Xorshift RNGs, Journal of Statistical Software 8(14), 2003.
+struct Random {
+    uint64_t state;
+    uint32_t below(uint32_t bound) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        return static_cast<uint32_t>((state >> 32) * bound >> 32);
+    }
+};
+
+class Core {
+    Bench bench_;
+    Vtop& top_ = bench_.top;
+    uint64_t cycle_ = 0;
+
+    // Axon spikes that are offered, one a cycle but for gaps, whatever else goes on.
+    const uint16_t* axon_ = nullptr;
+    uint32_t axons_left_ = 0;
+    uint32_t gap_odds_ = 0;  // of 256
+    bool hold_ = false;
+    Random random_{1};
+
+    // What the timestep in progress has shown.
+    uint8_t* spikes_ = nullptr;
+    int64_t cycles_ = 0, synapses_ = 0, saturations_ = 0;
+    int next_group_ = 0;
+    bool stray_ = false;
+
+    void observe() {
+        const auto& spikes = top_.spikes;
+        if (bits(spikes, 0, 1)) {
+            const int group = bits(spikes, 1, GROUP_BITS);
+            if (!spikes_ || group < next_group_) stray_ = true;
+            next_group_ = group + 1;
+            if (spikes_)
+                for (uint32_t mask = bits(spikes, 1 + GROUP_BITS, LANES); mask; mask &= mask - 1)
+                    spikes_[group * LANES + __builtin_ctz(mask)] = 1;
+        }
+        const auto& events = top_.events;
+        cycles_ += bits(events, 0, 1);
+        if (const uint32_t lanes = bits(events, 1, LANES)) synapses_ += __builtin_popcount(lanes);
+        if (const uint32_t lanes = bits(events, 1 + LANES, LANES))
+            saturations_ += __builtin_popcount(lanes);
+    }
+
+    void offer() {
+        auto& valid = top_.i_spikes___05Fvalid;
+        if (valid || !axons_left_ || hold_) return;
+        if (gap_odds_ && random_.below(256) < gap_odds_) return;
+        valid = 1;
+        top_.i_spikes___05Fpayload = *axon_;
+    }
+
+    // Inputs change while the clock is low, outputs settle, then everything moves on at the rise.
+    void cycle() {
+        offer();
+        top_.clk = 0;
+        bench_.eval();
+        observe();
+        const bool taken = top_.i_spikes___05Fvalid && top_.i_spikes___05Fready;
+        top_.clk = 1;
+        bench_.eval();
+        ++cycle_;
+        if (taken) {
+            top_.i_spikes___05Fvalid = 0;
+            ++axon_;
+            --axons_left_;
+        }
+    }
+
+    void select(uint32_t region, uint32_t index) {
+        top_.host___05Fregion = region;
+        top_.host___05Findex = index;
+    }
+
+    // Reads are pipelined: one a cycle, each answered READ_LATENCY cycles later.
+    template <typename Take>
+    void fetch(uint32_t region, uint32_t first, uint32_t count, Take take) {
+        for (uint32_t i = 0; i < count + READ_LATENCY - 1; ++i) {
+            top_.host___05Fr_en = i < count;
+            if (i < count) select(region, first + i);
+            cycle();
+            if (i + 1 >= READ_LATENCY) take(i + 1 - READ_LATENCY);
+        }
+        top_.host___05Fr_en = 0;
+    }
+
+    void record(const Sweep& sweep, uint64_t timestep) {
+        const auto& port = top_.host___05Fr_data;
+        fetch(sweep.region, sweep.first, sweep.count, [&](uint32_t index) {
+            for (uint32_t i = 0; i < sweep.columns; ++i) {
+                const Column& column = sweep.column[i];
+                const uint32_t sign = column.is_signed << (column.width - 1);
+                const uint32_t raw = bits(port, column.offset, column.width);
+                column.values[timestep * column.stride + index] = (raw ^ sign) - sign;
+            }
+        });
+    }
+
+    Outcome wait_while_busy(uint64_t limit) {
+        for (; top_.busy; --limit) {
+            if (!limit) return HUNG;
+            cycle();
+        }
+        return OK;
+    }
+
+    Outcome timestep(const Run& run, uint64_t t) {
+        hold_ = false;
+        for (uint64_t limit = run.cycle_limit; axons_left_; --limit) {
+            if (!limit) return REFUSED;
+            cycle();
+        }
+        if (run.stall_seed)
+            for (uint32_t idle = random_.below(4); idle; --idle) cycle();
+        if (cycles_) return WRONG_CYCLES;
+        spikes_ = run.spikes + t * run.neurons;
+        synapses_ = saturations_ = next_group_ = 0;
+        const uint64_t start = cycle_;
+        top_.step = 1;
+        cycle();
+        top_.step = 0;
+        if (t + 1 < run.timesteps) axons_left_ = run.counts[t + 1];
+        if (run.stall_seed) {
+            static constexpr uint32_t ODDS[] = {0, 64, 192, 250};
+            hold_ = random_.below(2);
+            gap_odds_ = ODDS[random_.below(4)];
+        }
+        if (const Outcome outcome = wait_while_busy(run.cycle_limit)) return outcome;
+        spikes_ = nullptr;
+        if (cycles_ != static_cast<int64_t>(cycle_ - start)) return WRONG_CYCLES;
+        run.cycles[t] = std::exchange(cycles_, 0);
+        run.synapses[t] = synapses_;
+        run.saturations[t] = saturations_;
+        for (uint64_t i = 0; i < run.sweep_count; ++i) record(run.sweeps[i], t);
+        return stray_ ? STRAY_SPIKES : OK;
+    }
+
+  public:
+    explicit Core(uint32_t seed) : bench_(seed) {
+        top_.i_spikes___05Fvalid = 0;
+        top_.step = top_.clear = 0;
+        top_.host___05Fw_en = top_.host___05Fr_en = 0;
+        top_.rst = 1;
+        for (int i = 0; i < 4; ++i) cycle();
+        top_.rst = 0;
+        cycle();
+        stray_ = false;
+    }
+
+    Bench& bench() { return bench_; }
+    uint64_t cycles() const { return cycle_; }
+
+    void write(uint32_t region, uint32_t first, uint32_t count, size_t size, const uint8_t* data) {
+        auto& port = top_.host___05Fw_data;
+        std::memset(&port, 0, sizeof port);
+        top_.host___05Fw_en = 1;
+        for (uint32_t i = 0; i < count; ++i, data += size) {
+            select(region, first + i);
+            std::memcpy(&port, data, size);
+            cycle();
+        }
+        top_.host___05Fw_en = 0;
+    }
+
+    void read(uint32_t region, uint32_t first, uint32_t count, size_t size, uint8_t* data) {
+        const auto& port = top_.host___05Fr_data;
+        fetch(region, first, count, [&](uint32_t i) { std::memcpy(data + i * size, &port, size); });
+    }
+
+    Outcome clear(uint64_t cycles) {
+        top_.clear = 1;
+        cycle();
+        top_.clear = 0;
+        const uint64_t start = cycle_;
+        if (const Outcome outcome = wait_while_busy(cycles)) return outcome;
+        return cycle_ - start + 1 == cycles ? OK : WRONG_CYCLES;
+    }
+
+    Outcome run(Run& run) {
+        axon_ = run.axons;
+        axons_left_ = run.timesteps ? run.counts[0] : 0;
+        gap_odds_ = 0;
+        cycles_ = 0;
+        stray_ = false;
+        // An odd factor spreads small seeds over all bits and keeps them from becoming zero.
+        random_.state = run.stall_seed * 0x9e3779b97f4a7c15;
+        Outcome outcome = OK;
+        for (run.timestep = 0; run.timestep < run.timesteps && !outcome;)
+            if (!(outcome = timestep(run, run.timestep))) ++run.timestep;
+        spikes_ = nullptr;
+        axons_left_ = 0;
+        return outcome;
+    }
+};
+
+}  // namespace
+
+EXPORT Core* core_open(uint32_t seed) { return new Core(seed); }
+
+EXPORT void core_close(Core* core) { delete core; }
+
+EXPORT uint64_t core_cycles(const Core* core) { return core->cycles(); }
+
+EXPORT void core_write(Core* core, uint32_t region, uint32_t first, uint32_t count, uint32_t size,
+                       const uint8_t* data) {
+    core->write(region, first, count, size, data);
+}
+
+EXPORT void core_read(Core* core, uint32_t region, uint32_t first, uint32_t count, uint32_t size,
+                      uint8_t* data) {
+    core->read(region, first, count, size, data);
+}
+
+EXPORT int core_clear(Core* core, uint64_t cycles) { return core->clear(cycles); }
+
+EXPORT int core_run(Core* core, Run* run) { return core->run(*run); }
+
+EXPORT int core_start_trace(Core* core, const char* path) {
+    return core->bench().start_trace(path);
+}
+
+EXPORT void core_stop_trace(Core* core) { core->bench().stop_trace(); }

@@ -1,0 +1,247 @@
+"""A Verilated module in Python's hands, with PyVerilator's familiar ``io``, ``clock``, traces."""
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from keyword import iskeyword
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from spikewright.errors import ToolError
+
+from .driver import bind
+from .verilate import Build, Report, TraceFormat, build_library
+
+__all__ = ["Clock", "Model", "Port", "Ports"]
+
+_DRIVER = Path(__file__).with_name("model.cpp")
+_CLOCKS = ("clk", "clock")
+
+
+@dataclass(frozen=True)
+class Port:
+    """One port of a model: position in the driver's table, name, width [bits], direction."""
+
+    index: int
+    name: str
+    width: int
+    is_input: bool
+
+
+class Model:
+    """One instance of a Verilog module; several may live side by side.
+
+    Registers and memories that nothing initializes start with seeded random content.
+
+    Parameters
+    ----------
+    verilog : str
+        Verilog text.
+    top : str
+        Name of the module.
+    clock : str, optional
+        Name of the clock input; by default ``clk`` or ``clock`` where there is one.
+    trace : {"vcd", "fst", None}
+        Format of the waveforms; None compiles and runs faster, without any.
+    seed : int
+        Of the content that nothing initializes.
+    report : callable
+        Given one line of text when a build takes longer than two seconds.
+
+    Attributes
+    ----------
+    ports : tuple of Port
+    io : Ports
+    clock : Clock
+
+    Raises
+    ------
+    ToolError
+        Verilator or the compiler is missing or refuses; see :mod:`spikewright.sim.verilate`.
+
+    Examples
+    --------
+    >>> sim = Model(text, top="counter")
+    >>> sim.io.en = 1
+    >>> sim.clock.tick()
+    >>> sim.io.count
+    1
+    """
+
+    def __init__(
+        self,
+        verilog: str,
+        *,
+        top: str,
+        clock: str | None = None,
+        trace: TraceFormat | None = "vcd",
+        seed: int = 1,
+        report: Report | None = None,
+    ) -> None:
+        build = Build(optimize=1, trace=trace)
+        self._pointer: int | None = None
+        self._library = _bind(build_library(verilog, _DRIVER, top=top, build=build, report=report))
+        self._trace = trace
+        self.ports = tuple(self._port(k) for k in range(self._library.model_port_count()))
+        self.io = Ports(self)
+        self.clock = Clock(self, clock)
+        self._pointer = self._library.model_open(seed & 0xFFFFFFFF)
+
+    @property
+    def _handle(self) -> int:
+        if self._pointer is None:
+            raise ToolError("Model is closed.", hint="Build another; the compiled library is kept.")
+        return self._pointer
+
+    def _port(self, index: int) -> Port:
+        library = self._library
+        name = library.model_port_name(index).decode()
+        width, is_input = library.model_port_width(index), library.model_port_input(index)
+        return Port(index, name, width, bool(is_input))
+
+    def get(self, port: Port) -> int:
+        """The value of a port, unsigned."""
+        data = ctypes.create_string_buffer((port.width + 7) // 8)
+        self._library.model_get(self._handle, port.index, data)
+        return int.from_bytes(data.raw, "little")
+
+    def set(self, port: Port, value: int) -> None:
+        """Set an input and let it take effect; a negative value in two's complement.
+
+        Raises
+        ------
+        ValueError
+            The value does not fit, or the port is an output.
+        """
+        if not port.is_input:
+            raise ValueError(f"Port {port.name!r} is an output and cannot be set.")
+        low, high = -(1 << port.width >> 1), (1 << port.width) - 1
+        if not low <= value <= high:
+            raise ValueError(f"Port {port.name!r} must fit {port.width} bits, not {value}.")
+        data = (value & high).to_bytes((port.width + 7) // 8, "little")
+        self._library.model_set(self._handle, port.index, data)
+
+    def tick(self, port: Port, cycles: int) -> None:
+        """Let an input rise and fall so many times."""
+        self._library.model_tick(self._handle, port.index, cycles)
+
+    def start_vcd_trace(self, path: Path | str) -> None:
+        """Write a waveform of everything from now on, in the format chosen when building.
+
+        Raises
+        ------
+        ToolError
+            The model was built without traces, or the file cannot be written.
+        """
+        if self._trace is None:
+            raise ToolError("Model was built without traces.", hint="Build it with trace='vcd'.")
+        if not self._library.model_start_trace(self._handle, str(path).encode()):
+            raise ToolError(f"Cannot write waveform {str(path)!r}.")
+
+    def stop_vcd_trace(self) -> None:
+        """Finish the waveform file. Harmless if there is none."""
+        self._library.model_stop_trace(self._handle)
+
+    def close(self) -> None:
+        """Give back the model's memory; it cannot be used any more. Harmless if done twice."""
+        if self._pointer is not None:
+            self._library.model_close(self._pointer)
+            self._pointer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Ports:
+    """A model's ports as attributes or items: plain unsigned integers of any width.
+
+    Where a port's name is a Python keyword, the attribute ends in an underscore.
+    """
+
+    _model: Model
+    _by_name: dict[str, Port]
+
+    def __init__(self, model: Model) -> None:
+        self.__dict__.update(_model=model, _by_name={port.name: port for port in model.ports})
+
+    def _find(self, name: str) -> Port:
+        keyword = name.endswith("_") and iskeyword(name[:-1])
+        port = self._by_name.get(name[:-1] if keyword else name)
+        if port is None:
+            raise AttributeError(f"Model has no port {name!r}; it has {', '.join(self)}.")
+        return port
+
+    def __getitem__(self, name: str) -> int:
+        return self._model.get(self._find(name))
+
+    def __setitem__(self, name: str, value: int) -> None:
+        self._model.set(self._find(name), value)
+
+    def __getattr__(self, name: str) -> int:
+        return self[name]
+
+    def __setattr__(self, name: str, value: int) -> None:
+        self[name] = value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __dir__(self) -> list[str]:
+        return sorted(self)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __repr__(self) -> str:
+        ports = self._by_name.values()
+        return "\n".join(f"{port.name} = {port.width}'h{self[port.name]:x}" for port in ports)
+
+
+class Clock:
+    """The model's clock input."""
+
+    def __init__(self, model: Model, name: str | None) -> None:
+        inputs = {port.name: port for port in model.ports if port.is_input and port.width == 1}
+        names = _CLOCKS if name is None else (name,)
+        self._model = model
+        self._port = next((inputs[name] for name in names if name in inputs), None)
+        if name is not None and self._port is None:
+            raise ValueError(f"Clock must be an input of one bit, not {name!r}.")
+
+    def tick(self, cycles: int = 1) -> None:
+        """Let the clock rise and fall. Raises ``ToolError`` for a model that has no clock."""
+        if self._port is None:
+            raise ToolError("Model has no clock.", hint="Name its clock input: clock='...'.")
+        self._model.tick(self._port, cycles)
+
+
+def _bind(path: Path) -> ctypes.CDLL:
+    pointer, u32 = ctypes.c_void_p, ctypes.c_uint32
+    return bind(
+        path,
+        (
+            ("model_port_count", u32),
+            ("model_port_name", ctypes.c_char_p, u32),
+            ("model_port_width", u32, u32),
+            ("model_port_input", u32, u32),
+            ("model_open", pointer, u32),
+            ("model_close", None, pointer),
+            ("model_get", None, pointer, u32, ctypes.c_char_p),
+            ("model_set", None, pointer, u32, ctypes.c_char_p),
+            ("model_tick", None, pointer, u32, ctypes.c_uint64),
+            ("model_start_trace", ctypes.c_int, pointer, ctypes.c_char_p),
+            ("model_stop_trace", None, pointer),
+        ),
+    )
