@@ -1,0 +1,388 @@
+"""The command line: thin commands over the API that a script would call."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from spikewright import __version__
+from spikewright.console import Console, Table
+from spikewright.errors import SpecError, SpikewrightError
+
+if TYPE_CHECKING:
+    from spikewright.spec import CoreSpec
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="From a trained spiking network to an FPGA, proved equal at every step.",
+)
+
+ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="Core image that compile wrote.")]
+Spikes = Annotated[
+    Path,
+    typer.Option(
+        help="Input spikes: .npz with an array 'spikes' of 0 and 1, [samples, timesteps, axons]."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, show_default=False, help="More detail; -vv: tracebacks."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the exit code only.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        0; 1 after an error, a difference or a missing requirement; 2 after a wrong command line;
+        130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    console = Console(json="--json" in arguments)
+    try:
+        code = app(arguments, prog_name="spikewright", standalone_mode=False, obj=console)
+        return int(code or 0)
+    except typer.TyperException as error:
+        usage = SpikewrightError(error.format_message(), hint="See: spikewright COMMAND --help")
+        return console.error(usage, kind="UsageError", code=2)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except SpikewrightError as error:
+        return console.error(error)
+    except OSError as error:
+        what = f"{error.strerror or error}: {error.filename or 'writing the output'}"
+        return console.error(SpikewrightError(what), kind="OSError")
+    except Exception as error:
+        own = SpikewrightError(
+            f"Internal error: {type(error).__name__}: {error}",
+            hint="This is a mistake in Spikewright: run again with -vv, and report what it prints.",
+        )
+        own.__cause__ = error
+        return console.error(own, kind="InternalError")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"spikewright {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _shared(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    context.obj.configure(json=json, verbosity=verbose, quiet=quiet)
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def _command(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Register a subcommand and give it the options that each one takes.
+
+    The function's first parameter is the :class:`Console`; what it returns is the exit code.
+    """
+
+    @functools.wraps(function)
+    def run(
+        context: typer.Context, *, json: bool, verbose: int, quiet: bool, **options: Any
+    ) -> int | None:
+        context.obj.configure(json=json, verbosity=verbose, quiet=quiet)
+        return function(context.obj, **options)
+
+    def keyword(name: str, kind: Any, default: Any) -> inspect.Parameter:
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default
+        )
+
+    context = inspect.Parameter(
+        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in list(inspect.signature(function).parameters.values())[1:]
+    ]
+    shared = [
+        keyword("json", Json, False),
+        keyword("verbose", Verbose, 0),
+        keyword("quiet", Quiet, False),
+    ]
+    vars(run)["__signature__"] = inspect.Signature([context, *own, *shared])
+    app.command()(run)
+    return function
+
+
+def _read_spec(path: Path) -> "CoreSpec":
+    from spikewright.spec import CoreSpec
+
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SpecError(
+            f"Cannot read core specification {str(path)!r}: {why}.",
+            hint='Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}',
+        ) from None
+    return CoreSpec.from_json(text)
+
+
+@_command
+def compile(
+    console: Console,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Network as a NIR file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Core image to be written.")],
+    dt: Annotated[
+        float | None, typer.Option(help="Timestep [s], in the unit of the time constants.")
+    ] = None,
+    reset: Annotated[
+        Literal["subtract", "zero"] | None,
+        typer.Option(help="A spike takes v_threshold off v, or sets v to v_reset."),
+    ] = None,
+    reset_delay: Annotated[
+        bool | None,
+        typer.Option(
+            "--reset-delay/--no-reset-delay",
+            help="The reset acts in the next timestep, as snnTorch's default, or at once.",
+        ),
+    ] = None,
+    discretization: Annotated[
+        Literal["euler", "exact"],
+        typer.Option(help="Decay 1 - dt/tau as in snnTorch and Norse, or exp(-dt/tau)."),
+    ] = "euler",
+    weight_bits: Annotated[int | None, typer.Option(help="Bits of a weight, 2 to 16.")] = None,
+    state_bits: Annotated[int | None, typer.Option(help="Bits of a state, 12 to 24.")] = None,
+    fraction_bits: Annotated[
+        int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
+    ] = None,
+    lanes: Annotated[int | None, typer.Option(help="Weights and neurons a cycle, 1 to 32.")] = None,
+    percentile: Annotated[
+        float, typer.Option(help="Share of a neuron's weights that its scale covers.")
+    ] = 100.0,
+    spec: Annotated[
+        Path | None, typer.Option(help="Core to fit, as JSON; by default as small as can be.")
+    ] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Input spikes to measure the quantized network with.")
+    ] = None,
+) -> None:
+    """Compile a trained network into a core image."""
+    from spikewright.compiler import CompileOptions, compile_network
+    from spikewright.files import read_spikes
+    from spikewright.summary import image_summary, report_tables
+
+    options = CompileOptions(
+        dt=dt,
+        reset=reset,
+        reset_delay=reset_delay,
+        discretization=discretization,
+        weight_bits=weight_bits,
+        state_bits=state_bits,
+        fraction_bits=fraction_bits,
+        lanes=lanes,
+        percentile=percentile,
+    )
+    core = _read_spec(spec) if spec else None
+    spikes = read_spikes(calibrate) if calibrate else None
+    image = compile_network(model, options, spec=core, calibration=spikes)
+    image.save(output)
+    data = image_summary(image)
+    used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
+    console.result(
+        {"output": str(output), **data},
+        *report_tables(image),
+        f"Wrote {output}: {used}, id {image.id[:16]}.",
+    )
+
+
+@_command
+def run(
+    console: Console,
+    image: ImageFile,
+    spikes: Spikes,
+    target: Annotated[
+        str, typer.Option(help="golden, verilator, virtual, or a serial port.")
+    ] = "golden",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Results, as .npz: spikes, cycles, v.")
+    ] = None,
+    record_v: Annotated[
+        bool, typer.Option("--record-v", help="Keep membrane potentials too.")
+    ] = False,
+) -> None:
+    """Run input spikes through an image on a target."""
+    import time
+
+    from spikewright.files import fit_spikes, read_spikes, result_bytes, write_whole
+    from spikewright.image import CoreImage
+    from spikewright.summary import run_summary, run_tables
+    from spikewright.target import open_target
+
+    core = CoreImage.load(image)
+    stimulus = fit_spikes(read_spikes(spikes), core)
+    device = open_target(target)
+    try:
+        started = time.perf_counter()
+        device.load(core)
+        loaded = time.perf_counter()
+        console.detail(f"Image {core.id[:16]} loaded on {target} in {loaded - started:.2f} s.")
+        with console.progress(f"Running on {target}", len(stimulus)) as progress:
+            result = device.run(stimulus, record_v=record_v, progress=progress)
+        seconds = time.perf_counter() - loaded
+    finally:
+        device.close()
+    if output:
+        write_whole(output, result_bytes(result))
+    data = run_summary(core, target, result, seconds)
+    wrote = [f"Wrote {output}."] if output else []
+    console.result(data, *run_tables(core, data), *wrote)
+
+
+@_command
+def verify(
+    console: Console,
+    image: ImageFile,
+    spikes: Annotated[
+        Path | None, typer.Option(help="Input spikes as for run; by default random ones.")
+    ] = None,
+    timesteps: Annotated[int, typer.Option(min=1, help="Timesteps of random samples.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="Random samples.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of random spikes and stalls.")] = 0,
+    trace_dir: Annotated[
+        Path | None, typer.Option(help="Folder for a waveform of the first difference.")
+    ] = None,
+) -> None:
+    """Compare RTL and golden model, every register, every timestep."""
+    from spikewright.files import fit_spikes, read_spikes
+    from spikewright.image import CoreImage
+    from spikewright.sim.compare import verify as compare
+
+    core = CoreImage.load(image)
+    stimulus = fit_spikes(read_spikes(spikes), core) if spikes else None
+    total = samples if stimulus is None else len(stimulus)
+    with console.progress("Comparing", total) as progress:
+        report = compare(
+            core,
+            stimulus,
+            timesteps=timesteps,
+            samples=samples,
+            seed=seed,
+            waveforms=trace_dir,
+            progress=progress,
+        )
+    report.check()
+    console.result(
+        {"image": core.id, "seed": seed, "equal": True, **asdict(report)},
+        f"Equal in every register: {report.samples} samples, {report.timesteps} timesteps, "
+        f"{report.neuron_steps} neuron-steps, {report.spikes} spikes, {report.cycles} cycles, "
+        f"in {report.seconds:.2f} s (seed {seed}).",
+    )
+
+
+@_command
+def info(console: Console, image: ImageFile) -> None:
+    """Say what an image holds: spec, populations, semantics, report."""
+    from spikewright.image import CoreImage
+    from spikewright.summary import image_summary, image_tables
+
+    core = CoreImage.load(image)
+    console.result(image_summary(core), *image_tables(core))
+
+
+@_command
+def record(
+    console: Console,
+    image: ImageFile,
+    spikes: Spikes,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Case to be made, a folder.")],
+) -> None:
+    """Record a case: image, input spikes, golden results."""
+    from spikewright.files import read_spikes
+    from spikewright.image import CoreImage
+    from spikewright.sim.regress import record_case
+
+    stimulus = read_spikes(spikes)
+    with console.progress("Recording", len(stimulus)) as progress:
+        case = record_case(CoreImage.load(image), stimulus, output, progress=progress)
+    samples, timesteps, _ = case.spikes.shape
+    count = int(case.golden.spikes.sum())
+    console.result(
+        {
+            "output": str(output),
+            "image": case.image.id,
+            "samples": samples,
+            "timesteps": timesteps,
+            "spikes": count,
+        },
+        f"Recorded {output}: {samples} samples, {timesteps} timesteps, {count} spikes.",
+    )
+
+
+@_command
+def regress(
+    console: Console,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Searched for cases.")],
+    target: Annotated[
+        list[str] | None, typer.Option(help="As for run, may be repeated; default: all models.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Report to be written, JUnit XML.")] = None,
+) -> int:
+    """Run recorded cases again; exit code 1 on a difference."""
+    from spikewright.files import write_whole
+    from spikewright.sim.regress import TARGETS, find_cases, junit_xml
+    from spikewright.sim.regress import regress as run_cases
+
+    targets = tuple(target or TARGETS)
+    with console.progress("Running cases", len(find_cases(folder)) * len(targets)) as progress:
+        outcomes = run_cases(folder, targets, progress=progress)
+    if junit:
+        write_whole(junit, junit_xml(outcomes))
+    bad = [outcome for outcome in outcomes if outcome.status != "passed"]
+    rows = [(o.case, o.target, o.status, f"{o.seconds:.2f}") for o in outcomes]
+    console.result(
+        {
+            "passed": len(outcomes) - len(bad),
+            "failed": sum(outcome.status == "failed" for outcome in bad),
+            "errors": sum(outcome.status == "error" for outcome in bad),
+            "outcomes": [asdict(outcome) for outcome in outcomes],
+        },
+        Table(("case", "target", "status", "seconds"), rows),
+        *(f"{o.case} on {o.target}, {o.status}: {o.message}" for o in bad),
+        f"{len(outcomes) - len(bad)} of {len(outcomes)} passed.",
+    )
+    return 1 if bad else 0
+
+
+@_command
+def doctor(console: Console) -> int:
+    """Check this machine; say how to mend what is missing."""
+    from spikewright.doctor import examine
+
+    checks = examine()
+    missing = sum(check.status == "missing" for check in checks)
+    rows = [(check.status, check.name, check.found) for check in checks]
+    remedies = [f"{check.name}: {check.remedy}" for check in checks if check.remedy]
+    console.result(
+        {"missing": missing, "checks": [asdict(check) for check in checks]},
+        Table(("status", "what", "found"), rows),
+        *(["To mend:", *remedies] if remedies else []),
+    )
+    return 1 if missing else 0

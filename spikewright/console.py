@@ -1,0 +1,142 @@
+"""What the command line prints: results on stdout, as text or JSON; everything else on stderr."""
+
+import json
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from spikewright.errors import SpikewrightError
+
+if TYPE_CHECKING:
+    from spikewright.target import Progress
+
+__all__ = ["Console", "Table"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headings; ``rows`` of strings, as long as ``columns``."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+
+    def __str__(self) -> str:
+        lines = [self.columns, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        return "\n".join([self.title, *text] if self.title else text)
+
+
+class Console:
+    """Output of one command.
+
+    Colours, boxes and progress bars are for terminals only; a pipe or a file gets plain text.
+
+    Parameters
+    ----------
+    json : bool
+        One JSON document on stdout instead of text; an error is one too.
+    """
+
+    def __init__(self, *, json: bool = False) -> None:
+        self.json = json
+        self.quiet = False
+        self.verbosity = 0
+
+    def configure(self, *, json: bool, verbosity: int, quiet: bool) -> None:
+        """Add what options say; they may come before and after the subcommand."""
+        self.json |= json
+        self.quiet |= quiet
+        self.verbosity += verbosity
+
+    def result(self, data: Mapping[str, Any], *parts: Table | str) -> None:
+        """Print a result: ``data`` as JSON, or ``parts`` as text."""
+        if self.json:
+            print(json.dumps(data, indent=2, allow_nan=False), flush=True)
+        elif not self.quiet:
+            for part in parts:
+                _print(part, sys.stdout)
+
+    def note(self, text: str) -> None:
+        """Say what goes on, on stderr."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def detail(self, text: str) -> None:
+        """Say what only ``-v`` asks for."""
+        if self.verbosity:
+            self.note(text)
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> "Iterator[Progress]":
+        """Show a bar on stderr while the block runs; it is gone when the block ends.
+
+        Yields
+        ------
+        callable
+            To be told how many of ``total`` have just been finished.
+        """
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda count: None
+            return
+        import rich.console
+        import rich.progress
+
+        with rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeElapsedColumn(),
+            console=rich.console.Console(stderr=True),
+            transient=True,
+        ) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda count: bar.advance(task, count)
+
+    def error(self, error: SpikewrightError, *, kind: str = "", code: int = 1) -> int:
+        """Print what, why and what next; give back the exit code.
+
+        Parameters
+        ----------
+        error : SpikewrightError
+            With a traceback under ``-vv``, its cause's if it has one.
+        kind : str
+            Name of the kind of error; by default its class.
+        code : int
+            Exit code.
+        """
+        if self.json:
+            details = {
+                "kind": kind or type(error).__name__,
+                "what": error.what,
+                "reasons": error.reasons,
+                "next": error.hint,
+            }
+            print(json.dumps({"error": details}, indent=2), flush=True)
+        if self.verbosity > 1:
+            traceback.print_exception(error)
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+        return code
+
+
+def _print(part: Table | str, file: TextIO) -> None:
+    if not (isinstance(part, Table) and file.isatty()):
+        print(part, file=file)
+        return
+    import rich.box
+    import rich.console
+    import rich.table
+    import rich.text
+
+    table = rich.table.Table(
+        title=part.title or None, title_justify="left", box=rich.box.SIMPLE_HEAD
+    )
+    for column in part.columns:
+        table.add_column(column)
+    for row in part.rows:
+        table.add_row(*map(rich.text.Text, row))
+    rich.console.Console(file=file).print(table)

@@ -1,0 +1,140 @@
+"""Images and results as the command line shows them: one dictionary for JSON, tables for people."""
+
+from typing import Any
+
+import numpy as np
+
+from spikewright.compiler.report import CompileReport
+from spikewright.console import Table
+from spikewright.image import CoreImage
+from spikewright.spec import Region
+from spikewright.target import RunResult
+
+__all__ = ["image_summary", "image_tables", "report_tables", "run_summary", "run_tables"]
+
+_SAMPLES_SHOWN = 20
+
+
+def image_summary(image: CoreImage) -> dict[str, Any]:
+    """What an image holds, as JSON."""
+    spec, manifest = image.spec, image.manifest.model_dump(mode="json")
+    sizes = {region: len(records) for region, records in image.records.items()}
+    sizes.setdefault(Region.WEIGHTS, 0)
+    return {
+        "id": image.id,
+        "name": manifest["name"],
+        "spec": {name: getattr(spec, name) for name in spec.__dataclass_fields__},
+        "spec_hash": spec.hash,
+        "used": {
+            "axons": sum(population["count"] for population in manifest["inputs"]),
+            "neurons": sum(population["count"] for population in manifest["populations"]),
+            "levels": len(image.level_groups),
+            "groups": image.groups_used,
+            "words": sizes[Region.WEIGHTS],
+            "synapses": int(np.count_nonzero(image.weights)),
+        },
+        "inputs": manifest["inputs"],
+        "populations": manifest["populations"],
+        "outputs": manifest["outputs"],
+        "semantics": manifest["semantics"],
+        "report": manifest["report"],
+        "source": manifest["source"],
+    }
+
+
+def image_tables(image: CoreImage) -> list[Table | str]:
+    """The same for people."""
+    spec, manifest, data = image.spec, image.manifest, image_summary(image)
+    used = data["used"]
+    facts = [
+        ("image", image.id),
+        ("spec", spec.hash),
+        ("source", " ".join(f"{key}={value}" for key, value in manifest.source.items())),
+        ("semantics", " ".join(f"{key}={value}" for key, value in manifest.semantics.items())),
+        ("axons", f"{used['axons']} of {spec.axons}"),
+        ("neurons", f"{used['neurons']} of {spec.neurons}, in {used['levels']} levels"),
+        ("weights", f"{spec.weight_bits} bits, {spec.lanes} lanes"),
+        ("state", f"{spec.state_bits} bits, {spec.fraction_bits} of them fraction"),
+        ("weight words", f"{used['words']} of {spec.weight_words}"),
+        ("synapses", str(used["synapses"])),
+    ]
+    kinds = [("input", p) for p in manifest.inputs]
+    kinds += [
+        ("output" if p.name in manifest.outputs else "hidden", p) for p in manifest.populations
+    ]
+    populations = [
+        (p.name, kind, str(p.first), str(p.count), " x ".join(map(str, p.shape)))
+        for kind, p in kinds
+    ]
+    title = f"Core image {manifest.name}".rstrip()
+    return [
+        Table((title, ""), [fact for fact in facts if fact[1]]),
+        Table(("population", "kind", "first", "count", "shape"), populations),
+        *report_tables(image),
+    ]
+
+
+def report_tables(image: CoreImage) -> list[Table | str]:
+    """What quantization cost each layer, as far as the image says so."""
+    if not image.manifest.report:
+        return []
+    report = CompileReport.of(image)
+    columns = ["layer", "level", "neurons", "synapses", "scale", "clipped", "to zero", "error"]
+    columns += ["worst sum", "limit"]
+    measured = any(layer.measured for layer in report.layers.values())
+    if measured:
+        columns += ["peak sum", "saturated", "spikes/timestep", "silent", "always on"]
+    rows = []
+    for name, layer in report.layers.items():
+        row = [name, str(layer.level), str(layer.neurons), str(layer.synapses)]
+        row.append(f"{layer.scale_min:.3g} to {layer.scale_max:.3g}")
+        row += [str(layer.clipped_weights), str(layer.zeroed_weights), f"{layer.weight_error:.2%}"]
+        row += [str(layer.acc_worst), str(layer.acc_limit)]
+        if layer.measured:
+            m = layer.measured
+            row += [str(m.acc_peak), f"{m.saturated_share:.2%}", f"{m.spikes_per_timestep:.2f}"]
+            row += [str(m.silent), str(m.always)]
+        rows.append(row + [""] * (len(columns) - len(row)))
+    return [Table(columns, rows, title="Quantization"), *(f"Note: {note}" for note in report.notes)]
+
+
+def run_summary(image: CoreImage, target: str, result: RunResult, seconds: float) -> dict[str, Any]:
+    """What a run gave, as JSON; ``counts`` are the outputs' spikes, ``[samples][neurons]``."""
+    samples, timesteps, _ = result.spikes.shape
+    return {
+        "image": image.id,
+        "target": target,
+        "samples": samples,
+        "timesteps": timesteps,
+        "seconds": round(seconds, 3),
+        "timesteps_per_second": round(samples * timesteps / max(seconds, 1e-9)),
+        "cycles_per_sample": float(result.total_cycles.mean()),
+        "spikes": {
+            p.name: int(result.spikes[..., p.slice].sum()) for p in image.manifest.populations
+        },
+        "counts": {
+            name: result.spikes[..., where].sum(axis=1).tolist()
+            for name, where in image.output_slices.items()
+        },
+    }
+
+
+def run_tables(image: CoreImage, data: dict[str, Any]) -> list[Table | str]:
+    """What :func:`run_summary` gave, for people."""
+    samples, timesteps = data["samples"], data["timesteps"]
+    rows = [
+        (p.name, str(p.count), str(spikes), f"{spikes / (samples * timesteps * p.count):.4f}")
+        for p in image.manifest.populations
+        for spikes in [data["spikes"][p.name]]
+    ]
+    parts: list[Table | str] = [
+        f"{samples} samples of {timesteps} timesteps on {data['target']}: {data['seconds']:.2f} s, "
+        f"{data['timesteps_per_second']} timesteps/s, "
+        f"{data['cycles_per_sample']:.1f} cycles a sample",
+        Table(("population", "neurons", "spikes", "spikes/neuron/timestep"), rows),
+    ]
+    for name, counts in data["counts"].items():
+        most = " ".join(str(int(np.argmax(row))) for row in counts[:_SAMPLES_SHOWN])
+        more = " ..." if samples > _SAMPLES_SHOWN else ""
+        parts.append(f"Most active neuron of {name!r}, sample by sample: {most}{more}")
+    return parts
