@@ -91,10 +91,10 @@ def open_target(name: str) -> Target:
         from spikewright.sim.verilator import VerilatorTarget
 
         return VerilatorTarget()
+    from spikewright.runtime.device import SerialTarget
+
     if name == "virtual":
         from spikewright.sim.virtual import VirtualTarget
 
-        return VirtualTarget()
-    from spikewright.runtime.device import SerialTarget
-
+        return VirtualTarget(SerialTarget)
     return SerialTarget(name)

@@ -1,0 +1,385 @@
+"""A board on a serial port: load an image, run it, read everything back."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from fastcrc import crc32
+
+from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
+from spikewright.frames import (
+    ID_SIZE,
+    REQUEST_PAYLOADS,
+    Command,
+    LinkSpec,
+    worst_timestep_bytes,
+)
+from spikewright.image import CoreImage
+from spikewright.spec import CoreSpec, Region, index_width
+from spikewright.target import Progress, RunResult
+
+from .link import Link
+from .protocol import Hello, Request
+from .session import Session
+from .stream import RunStream, read_requests, records_in
+
+__all__ = ["Device", "DeviceRun", "LoadProgress", "SerialTarget"]
+
+LoadProgress = Callable[[int, int], None]
+"""Called with the bytes of a load that are done, verification included, and with all of them."""
+
+Bools = npt.NDArray[np.bool_]
+Array = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+_WRITE_HEAD = REQUEST_PAYLOADS[Command.WRITE].size
+_HASH_DIGITS = 2 * ID_SIZE
+
+
+@dataclass(frozen=True)
+class DeviceRun:
+    """What a device did in T timesteps.
+
+    Attributes
+    ----------
+    spikes : bool[T, neurons]
+        Spikes of every neuron slot of the spec; none of groups that are not recorded.
+    v : int32[T, neurons] or None
+        Membrane potentials after each timestep, if asked for.
+    counters : dict of str to int
+        What each of ``frames.COUNTERS`` grew by.
+    """
+
+    spikes: Bools
+    v: npt.NDArray[np.int32] | None
+    counters: dict[str, int]
+
+
+class Device:
+    """The device on a serial port; a context manager that gives the port back.
+
+    Parameters
+    ----------
+    port : str
+        Such as ``/dev/ttyUSB1``, or a virtual board's path.
+    baud_hz : int
+        Line rate that the board was built for.
+    retry_s : float
+        As for :class:`spikewright.runtime.session.Session`.
+
+    Raises
+    ------
+    LinkError
+        No such port, in use, not allowed, or no answer.
+    """
+
+    def __init__(
+        self, port: str, *, baud_hz: int = LinkSpec.baud_hz, retry_s: float = 0.25
+    ) -> None:
+        self.link = Link(port, baud_hz=baud_hz)
+        self.session = Session(self.link, retry_s=retry_s)
+        self._image: CoreImage | None = None
+        self._rate = 1.0
+        try:
+            self._hello = self.hello()
+        except BaseException:
+            self.close()
+            raise
+
+    def hello(self) -> Hello:
+        """Ask who the device is. A load that another host began is ended by it."""
+        self._hello = self.session.open()
+        return self._hello
+
+    # Loading
+
+    def load(
+        self, image: CoreImage, *, verify: bool = True, progress: LoadProgress | None = None
+    ) -> None:
+        """Load an image; the device then is cleared and records all neurons.
+
+        Until all of it has arrived the device holds no valid image.
+
+        Parameters
+        ----------
+        image : CoreImage
+        verify : bool
+            Read the weights back and compare them.
+        progress : callable
+            Told how far the load is.
+
+        Raises
+        ------
+        SpecError
+            The device has another spec; nothing of the image was sent.
+        BoardError
+            The device refused, or weights read back wrong.
+        LinkError
+            The device stopped answering, or the port vanished.
+        """
+        hello, wanted = self.hello(), image.spec.hash[:_HASH_DIGITS]
+        if hello.spec_hash != wanted:
+            raise SpecError(
+                f"The image is for spec {wanted}, the board on {self.link.port} has spec "
+                f"{hello.spec_hash}; nothing was sent.",
+                hint="Compile the network for the board's spec, or flash the image's spec.",
+            )
+        _check_records(image.spec, hello.max_payload)
+        self._image = None
+        written = sum(records.size for records in image.records.values())
+        weights = image.records.get(Region.WEIGHTS, np.zeros((0, 1), np.uint8))
+        total, done = written + (weights.size if verify else 0), 0
+        for request, reply in self.session.exchange(_load_requests(image, hello.max_payload)):
+            reply.check()
+            if request.command is Command.WRITE and progress is not None:
+                done += len(request.payload) - _WRITE_HEAD
+                progress(done, total)
+        self._image = image
+        self._rate = worst_timestep_bytes(image.spec) / 8
+        if verify:
+            self._verify(weights, lambda read: progress and progress(written + read, total))
+
+    def _verify(self, weights: Bytes, progress: Callable[[int], object]) -> None:
+        words = self._records(Region.WEIGHTS, len(weights), progress)
+        wrong = np.flatnonzero((words != weights).any(axis=1))
+        if wrong.size:
+            w = int(wrong[0])
+            raise BoardError(
+                f"{wrong.size} of {len(weights)} weight words read back wrong, first word {w}: "
+                f"{words[w].tobytes().hex()}, not {weights[w].tobytes().hex()}.",
+                hint="Load again; if it stays so, the bitstream may be too fast for the board.",
+            )
+
+    # Running
+
+    def run(self, spikes: Bools, *, clear: bool = True, record_v: bool = False) -> DeviceRun:
+        """Run timesteps of one sample.
+
+        Parameters
+        ----------
+        spikes : bool[timesteps, axons]
+            Axons that the spec has beyond these stay silent.
+        clear : bool
+            Start from a cleared state; if not, go on from the present one.
+        record_v : bool
+            Give back membrane potentials too: slow, they are read after each timestep.
+
+        Raises
+        ------
+        SpikewrightError
+            Spikes of another dtype or shape, or of more axons than the spec has.
+        BoardError
+            No image was loaded, or the device refused.
+        LinkError
+            The device stopped answering or makes no sense, or the port vanished.
+        """
+        image = self.image
+        _check_spikes(spikes, image.spec, "[timesteps, axons]")
+        stream = RunStream(
+            image,
+            spikes,
+            first_timestep=None if clear else self.hello().timestep,
+            max_payload=self._hello.max_payload,
+            rate=self._rate,
+            record_v=record_v,
+        )
+        progress = None
+        while not stream.is_finished:
+            if progress == stream.progress:
+                raise LinkError(
+                    f"The device on {self.link.port} pauses although it has no spikes to read.",
+                    hint="Reset the board and load the image again.",
+                )
+            progress = stream.progress
+            for request, reply in self.session.exchange(stream.requests()):
+                stream.take(request, reply)
+        self._rate = stream.rate
+        return DeviceRun(stream.spikes(), stream.v, stream.counters)
+
+    def clear(self) -> None:
+        """Clear the state, set the timestep to 0 and drop spikes that were not read."""
+        self.session.request(Request(Command.CLEAR, cycles=self.image.spec.clear_cycles))
+
+    def record(self, first_group: int = 0, group_count: int | None = None) -> None:
+        """Report the spikes of these neuron groups only; of all, without arguments."""
+        if group_count is None:
+            group_count = self.image.spec.groups - first_group
+        self.session.request(
+            Request(Command.RECORD, first_group=first_group, group_count=group_count)
+        )
+
+    # Reading back
+
+    def counters(self) -> dict[str, int]:
+        """All of ``frames.COUNTERS``, 32 bits each, since power-up."""
+        return dict(self.session.request(Request(Command.COUNTERS)).head)
+
+    def read_weights(self) -> tuple[Array, Array]:
+        """Weights and delays of the image's words: two of ``int64[words, lanes]``."""
+        image = self.image
+        shape = image.weights.shape
+        layout = image.spec.memories[Region.WEIGHTS].layout
+        fields = layout.unpack(self._records(Region.WEIGHTS, shape[0]))
+        none = np.zeros(shape[0], np.int64)
+        weights, delays = (
+            np.stack([fields.get(f"{name}{lane}", none) for lane in range(shape[1])], axis=1)
+            for name in ("weight", "delay")
+        )
+        return weights, delays
+
+    def read_state(self) -> dict[str, Array]:
+        """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and ``refractory`` if kept."""
+        spec = self.image.spec
+        return spec.memories[Region.STATE].layout.unpack(self._records(Region.STATE, spec.neurons))
+
+    def read_accumulators(self) -> Array:
+        """Accumulators ``int64[delay_slots, neurons]``; timestep t consumes slot ``t % slots``."""
+        spec = self.image.spec
+        memory = spec.memories[Region.ACCUMULATORS]
+        acc = memory.layout.unpack(self._records(Region.ACCUMULATORS, memory.depth))["acc"]
+        return acc.reshape(spec.delay_slots, 1 << index_width(spec.neurons))[:, : spec.neurons]
+
+    def _records(
+        self, region: Region, count: int, progress: Callable[[int], object] = lambda done: None
+    ) -> Bytes:
+        """Records 0 to ``count - 1``: ``uint8[count, size]``."""
+        spec = self.image.spec
+        records = np.zeros((count, spec.memories[region].layout.size), np.uint8)
+        requests = read_requests(spec, region, count, self._hello.max_payload)
+        for request, reply in self.session.exchange(requests):
+            first, end = request.head["index"], request.head["index"] + request.head["count"]
+            records[first:end] = records_in(spec, request, reply)
+            progress(records[:end].size)
+        return records
+
+    @property
+    def image(self) -> CoreImage:
+        """The image that was loaded. Raises :class:`BoardError` if none was."""
+        if self._image is None:
+            raise BoardError(
+                f"No image was loaded to the board on {self.link.port}.",
+                hint="Call load(image) first.",
+            )
+        return self._image
+
+    def close(self) -> None:
+        """Give the port back. Harmless if done twice."""
+        self.link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _check_records(spec: CoreSpec, max_payload: int) -> None:
+    longest = max(memory.layout.size for memory in spec.memories.values()) + _WRITE_HEAD
+    if longest > max_payload:
+        raise BoardError(
+            f"The board's frames carry {max_payload} bytes, a record of this spec needs {longest}.",
+            hint="Build the board with a longer max_payload.",
+        )
+
+
+def _load_requests(image: CoreImage, max_payload: int) -> Iterator[Request]:
+    """A whole load, from BEGIN to COMMIT; the digest grows with what is drawn."""
+    yield Request(Command.BEGIN)
+    crc = byte_count = 0
+    for region, records in image.records.items():
+        step = (max_payload - _WRITE_HEAD) // records.shape[1]
+        for index in range(0, len(records), step):
+            data = records[index : index + step].tobytes()
+            request = Request(Command.WRITE, data, region=region, index=index)
+            crc = crc32.iscsi(request.payload, crc)
+            byte_count += len(request.payload)
+            yield request
+    image_id = int.from_bytes(bytes.fromhex(image.id)[:ID_SIZE], "little")
+    yield Request(
+        Command.COMMIT,
+        cycles=image.spec.clear_cycles,
+        image_id=image_id,
+        byte_count=byte_count,
+        crc=crc,
+    )
+
+
+def _check_spikes(spikes: Bools, spec: CoreSpec, axes: str) -> None:
+    if not isinstance(spikes, np.ndarray) or spikes.dtype != np.bool_:
+        given = getattr(spikes, "dtype", type(spikes).__name__)
+        raise SpikewrightError(
+            f"Input spikes must be a NumPy array of bool, not {given}.",
+            hint="Convert them, for example with `spikes > 0`.",
+        )
+    if spikes.ndim != axes.count(",") + 1:
+        raise SpikewrightError(f"Input spikes must have shape {axes}, not {spikes.shape}.")
+    if spikes.shape[-1] > spec.axons:
+        raise SpikewrightError(
+            f"Input spikes must have at most {spec.axons} axons, not {spikes.shape[-1]}.",
+            hint="Compile the network for a core with more axons, or pass fewer input lines.",
+        )
+
+
+class SerialTarget:
+    """A board on a serial port as a :class:`spikewright.target.Target`.
+
+    Parameters
+    ----------
+    name : str
+        The port, with ``@`` and the baud rate if it is not 1,000,000: ``/dev/ttyUSB1@115200``.
+
+    Raises
+    ------
+    LinkError
+        No such port, in use, not allowed, or no answer.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        port, _, baud = name.rpartition("@") if "@" in name else (name, "", "")
+        if baud and not baud.isdecimal():
+            raise LinkError(
+                f"The baud rate of {name} must be a number, not {baud!r}.",
+                hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
+            )
+        self.device = Device(port, baud_hz=int(baud) if baud else LinkSpec.baud_hz)
+
+    def load(self, image: CoreImage) -> None:
+        """Load an image and verify it; see :meth:`Device.load`."""
+        self.device.load(image)
+
+    def run(
+        self, spikes: Bools, *, record_v: bool = False, progress: Progress | None = None
+    ) -> RunResult:
+        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
+
+        Raises
+        ------
+        SpikewrightError, BoardError, LinkError
+            As :meth:`Device.run`.
+        """
+        spec = self.device.image.spec
+        _check_spikes(spikes, spec, "[samples, timesteps, axons]")
+        fired = np.empty((*spikes.shape[:2], spec.neurons), np.bool_)
+        v = np.empty(fired.shape, np.int32) if record_v else None
+        total_cycles = np.empty(len(spikes), np.int64)
+        for n, sample in enumerate(spikes):
+            run = self.device.run(sample, record_v=record_v)
+            fired[n], total_cycles[n] = run.spikes, run.counters["cycles"]
+            if v is not None and run.v is not None:
+                v[n] = run.v
+            if progress is not None:
+                progress(1)
+        return RunResult(fired, None, total_cycles, v)
+
+    def close(self) -> None:
+        """Give the port back. Harmless if done twice."""
+        self.device.close()

@@ -1,0 +1,186 @@
+"""The serial port: whole frames out and in. The one place that knows pyserial."""
+
+import errno
+import time
+from types import TracebackType
+from typing import Self
+
+import serial
+from cobs import cobs
+from fastcrc import crc32
+from serial.tools import list_ports
+
+from spikewright.errors import LinkError
+from spikewright.frames import CRC_SIZE, LinkSpec
+
+__all__ = ["BITS_A_BYTE", "Link", "available_ports", "decode_frame", "encode_frame"]
+
+BITS_A_BYTE = 10
+"""Bit times of a byte on the line: start, eight data bits, stop (8N1)."""
+_POLL_S = 0.02
+_WRITE_TIMEOUT_S = 10.0
+_LONGEST_FRAME = 2048
+"""More bytes than any frame has: what goes on longer without a zero is noise."""
+
+
+def encode_frame(body: bytes) -> bytes:
+    """A body as it goes over the line: with its CRC-32C, COBS, and the zero that ends it."""
+    return bytes(cobs.encode(body + crc32.iscsi(body).to_bytes(CRC_SIZE, "little"))) + b"\0"
+
+
+def decode_frame(frame: bytes) -> bytes | None:
+    """The body of a frame without its zero, or None if it is damaged."""
+    try:
+        content = bytes(cobs.decode(frame))
+    except cobs.DecodeError:
+        return None
+    body, crc = content[:-CRC_SIZE], content[-CRC_SIZE:]
+    intact = len(content) > CRC_SIZE and crc32.iscsi(body) == int.from_bytes(crc, "little")
+    return body if intact else None
+
+
+def available_ports() -> list[str]:
+    """Serial ports of this machine as ``/dev/ttyUSB1 (what it is)``."""
+    ports = sorted(list_ports.comports(), key=lambda port: str(port.device))
+    return [
+        f"{port.device}"
+        if port.description in (None, "n/a")
+        else f"{port.device} ({port.description})"
+        for port in ports
+    ]
+
+
+class Link:
+    """An open serial port, exclusive, that carries frames.
+
+    Parameters
+    ----------
+    port : str
+        Name of the port, such as ``/dev/ttyUSB1`` or ``COM3``.
+    baud_hz : int
+        Line rate, 8N1.
+
+    Attributes
+    ----------
+    bytes_in, damaged : int
+        Bytes that came so far, and frames that were dropped as damaged.
+
+    Raises
+    ------
+    LinkError
+        No such port (those that there are get listed), in use, not allowed, or no serial port.
+    """
+
+    def __init__(self, port: str, *, baud_hz: int = LinkSpec.baud_hz) -> None:
+        self.port = port
+        self.baud_hz = baud_hz
+        self.bytes_in = 0
+        self.damaged = 0
+        self._buffer = bytearray()
+        try:
+            self._serial = serial.Serial(
+                port, baud_hz, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
+            )
+        except (OSError, ValueError) as error:
+            raise _cannot_open(port, baud_hz, error) from None
+
+    def send(self, frames: bytes) -> None:
+        """Write encoded frames.
+
+        Raises
+        ------
+        LinkError
+            The port vanished or takes no bytes.
+        """
+        try:
+            self._serial.write(frames)
+        except serial.SerialTimeoutException:
+            raise LinkError(
+                f"Port {self.port} took no bytes for {_WRITE_TIMEOUT_S:g} s.",
+                hint="Check that nothing holds the line (flow control, a stopped board).",
+            ) from None
+        except OSError as error:
+            raise self._vanished(error) from None
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """Wait for the body of the next whole frame; None if none came in time.
+
+        Damaged frames are counted and dropped.
+
+        Raises
+        ------
+        LinkError
+            The port vanished.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            body = self._next_body()
+            if body is not None:
+                return body
+            if time.monotonic() >= deadline:
+                return None
+            try:
+                data = self._serial.read(1)
+                data += self._serial.read(self._serial.in_waiting)
+            except OSError as error:
+                raise self._vanished(error) from None
+            self.bytes_in += len(data)
+            self._buffer += data
+
+    def _next_body(self) -> bytes | None:
+        """Take the next whole frame out of the buffer, past any that are damaged."""
+        while (end := self._buffer.find(0)) >= 0:
+            frame = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            if frame:
+                body = decode_frame(frame)
+                if body is not None:
+                    return body
+                self.damaged += 1
+        if len(self._buffer) > _LONGEST_FRAME:
+            self._buffer.clear()
+            self.damaged += 1
+        return None
+
+    def _vanished(self, error: OSError) -> LinkError:
+        self.close()
+        return LinkError(
+            f"Port {self.port} vanished ({error.strerror or error}).",
+            hint="Plug the board in again, or start the virtual board again.",
+        )
+
+    def close(self) -> None:
+        """Give the port back. Harmless if done twice."""
+        self._serial.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _cannot_open(port: str, baud_hz: int, error: OSError | ValueError) -> LinkError:
+    if isinstance(error, ValueError):
+        return LinkError(f"Port {port} cannot be opened at {baud_hz} baud: {error}.")
+    code = error.errno
+    if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+        found = available_ports()
+        there = f"Ports that there are: {', '.join(found)}." if found else "There are no ports."
+        return LinkError(f"There is no port {port}.", hint=f"{there} Is the board plugged in?")
+    if code in (errno.EBUSY, errno.EAGAIN):
+        return LinkError(f"Port {port} is in use.", hint="Close the program that has it open.")
+    if code in (errno.EACCES, errno.EPERM):
+        return LinkError(
+            f"Port {port} may not be opened by this user.",
+            hint="On Linux: sudo usermod -aG dialout $USER, then log in again.",
+        )
+    return LinkError(
+        f"Port {port} cannot be opened: {error}.",
+        hint="Is it a serial port? A target is golden, verilator, virtual or a serial port.",
+    )

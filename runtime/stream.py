@@ -1,0 +1,249 @@
+"""One run through a device: which RUN comes next, and what came back of those before."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.errors import LinkError
+from spikewright.frames import (
+    COUNTERS,
+    REPLY_PAYLOADS,
+    REQUEST_PAYLOADS,
+    Command,
+    Status,
+    worst_timestep_bytes,
+)
+from spikewright.image import CoreImage
+from spikewright.spec import CoreSpec, Region
+
+from .coding import decode_spikes, encode_spikes, trim
+from .protocol import Reply, Request
+
+__all__ = ["RunStream", "read_requests", "records_in", "worst_timestep_cycles"]
+
+_RUN_CYCLES = 1 << 20
+"""Most clock cycles that a RUN may take at worst: 10 ms at 100 MHz, a second when simulated."""
+_RUN_HEAD = REQUEST_PAYLOADS[Command.RUN].size
+_RUN_TIMESTEPS = (1 << 16) - 1
+_COUNTER_MASK = (1 << 32) - 1
+
+
+def worst_timestep_cycles(image: CoreImage) -> int:
+    """A bound on the cycles of a timestep: every source spikes."""
+    spec = image.spec
+    per_level = spec.update_latency + spec.integrate_overhead
+    rows = int(np.maximum(image.word_count, 1).sum())
+    levels = len(image.level_groups) + 1
+    return spec.timestep_overhead + image.groups_used + levels * per_level + rows
+
+
+def read_requests(
+    spec: CoreSpec, region: Region, count: int, max_payload: int
+) -> Iterator[Request]:
+    """READs of records 0 to ``count - 1`` of a region, as many a request as fit its reply."""
+    size = spec.memories[region].layout.size
+    step = max_payload // size
+    for index in range(0, count, step):
+        yield Request(Command.READ, region=region, index=index, count=min(step, count - index))
+
+
+def records_in(spec: CoreSpec, request: Request, reply: Reply) -> npt.NDArray[np.uint8]:
+    """The records ``uint8[count, size]`` that a READ asked for.
+
+    Raises
+    ------
+    BoardError
+        The device refused.
+    LinkError
+        They are not as many as asked for.
+    """
+    size = spec.memories[Region(request.head["region"])].layout.size
+    data = reply.check().data
+    if len(data) != request.head["count"] * size:
+        raise LinkError(
+            f"The device sent {len(data)} bytes for {request.head['count']} records of {size}.",
+            hint="Flash the board with a bitstream of this version of Spikewright.",
+        )
+    return np.frombuffer(data, np.uint8).reshape(-1, size)
+
+
+class RunStream:
+    """The timesteps of one run as requests, and their results as replies come in.
+
+    RUNs are cut so that the spikes in fit a request, and the spikes out, as many as there were
+    lately, a reply. Where the device pauses for want of room, the stream goes on from there.
+
+    Parameters
+    ----------
+    image : CoreImage
+        What the device holds.
+    spikes : bool[timesteps, axons]
+    first_timestep : int or None
+        The device's timestep before the run; None clears it first.
+    max_payload : int
+        The device's limit [bytes].
+    rate : float
+        Bytes of spikes out a timestep to begin with; :attr:`rate` is kept up to date.
+    record_v : bool
+        Run single timesteps and read the membrane potentials after each.
+
+    Attributes
+    ----------
+    counters : dict of str to int
+        What each of ``frames.COUNTERS`` grew by.
+    v : int32[timesteps, neurons] or None
+    """
+
+    def __init__(
+        self,
+        image: CoreImage,
+        spikes: npt.NDArray[np.bool_],
+        *,
+        first_timestep: int | None,
+        max_payload: int,
+        rate: float,
+        record_v: bool = False,
+    ) -> None:
+        self.rate = rate
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.v = np.zeros((len(spikes), image.spec.neurons), np.int32) if record_v else None
+        self._image = image
+        self._first = first_timestep or 0
+        self._clears = first_timestep is None
+        self._timesteps = len(spikes)
+        self._code, self._start = encode_spikes(spikes)
+        self._max_payload = max_payload
+        self._worst_cycles = worst_timestep_cycles(image)
+        self._at = (0, 0)  # timestep and byte of the code that the next RUN begins with
+        self._ran = 0  # timesteps that the device has run
+        self._taken = 0  # bytes of the next timestep that it has already
+        self._pending = 0
+        self._is_stalled = False
+        self._out = bytearray()
+        self._out_most = len(spikes) * worst_timestep_bytes(image.spec)
+        self._last_counters: dict[str, int] = {}
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Timesteps run and bytes received; grows until the run is finished."""
+        return self._ran, len(self._out)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all timesteps were run and all their spikes received."""
+        return self._ran == self._timesteps and not self._pending
+
+    def spikes(self) -> npt.NDArray[np.bool_]:
+        """Spikes of the finished run: ``bool[timesteps, neurons]``. Raises ``LinkError``."""
+        return decode_spikes(self._out, self._timesteps, self._image.spec.neurons)
+
+    def requests(self) -> Iterator[Request]:
+        """What to ask next, given the replies so far; ends early when the device pauses."""
+        self._is_stalled = False
+        if self._clears:
+            self._clears = False
+            yield Request(Command.CLEAR, cycles=self._image.spec.clear_cycles)
+        if not self._last_counters:
+            yield Request(Command.COUNTERS)
+        while self._at[0] < self._timesteps and not self._is_stalled:
+            request = self._next_run()
+            yield request
+            if request.head["count"]:
+                if self.v is not None:
+                    neurons = self._image.groups_used * self._image.spec.lanes
+                    yield from read_requests(
+                        self._image.spec, Region.STATE, neurons, self._max_payload
+                    )
+                yield Request(Command.COUNTERS)
+        if not self._is_stalled:
+            for _ in range(-(-self._pending // self._room_out)):
+                yield Request(Command.RUN, timestep=self._first + self._timesteps, count=0)
+
+    @property
+    def _room_out(self) -> int:
+        return self._max_payload - REPLY_PAYLOADS[Command.RUN].size
+
+    def _next_run(self) -> Request:
+        timestep, byte = self._at
+        room = self._max_payload - _RUN_HEAD
+        fit = int(np.searchsorted(self._start, byte + room, side="right")) - 1 - timestep
+        if fit < 1:  # not even this timestep: its first part, the rest follows
+            count, data = 0, self._code[byte : byte + room]
+            self._at = (timestep, byte + room)
+        else:
+            most = 1 if self.v is not None else min(_RUN_TIMESTEPS, int(self._room_out / self.rate))
+            count = max(1, min(fit, most, _RUN_CYCLES // self._worst_cycles))
+            end = int(self._start[timestep + count])
+            data = trim(self._code[byte:end])
+            self._at = (timestep + count, end)
+        return Request(
+            Command.RUN,
+            data,
+            cycles=count * self._worst_cycles,
+            timestep=self._first + timestep,
+            count=count,
+        )
+
+    def take(self, request: Request, reply: Reply) -> None:
+        """Take in the reply to the next of :meth:`requests`.
+
+        Raises
+        ------
+        BoardError
+            The device refused.
+        LinkError
+            The reply makes no sense.
+        """
+        if request.command is Command.RUN:
+            self._take_run(request, reply)
+        elif request.command is Command.READ:
+            self._take_v(request, reply)
+        elif request.command is Command.COUNTERS:
+            self._take_counters(reply.check())
+        else:
+            reply.check()
+
+    def _take_run(self, request: Request, reply: Reply) -> None:
+        if reply.status not in (Status.OK, Status.PAUSED) and not (
+            reply.status is Status.BAD_TIMESTEP and self._is_stalled
+        ):
+            reply.check()
+        began, count = request.head["timestep"] - self._first, request.head["count"]
+        self._ran, ran_before = reply.head["timestep"] - self._first, self._ran
+        steps = self._ran - ran_before
+        if self._is_stalled:
+            sane = steps == 0
+        else:
+            sane = ran_before == began and (
+                steps == count if reply.status is Status.OK else 0 <= steps < count
+            )
+        self._out += reply.data
+        if not sane or len(self._out) > self._out_most:
+            raise LinkError(
+                f"The device's reply to a RUN of {count} timesteps makes no sense.",
+                hint="Reset the board and load the image again; if it stays so, flash it again.",
+            )
+        if steps:
+            made = len(reply.data) + reply.head["pending"] - self._pending
+            self.rate = max(1.0, self.rate + (made / steps - self.rate) / 4)
+            self._taken = 0
+        elif reply.status is Status.OK:
+            self._taken += len(request.payload) - _RUN_HEAD
+        self._pending = reply.head["pending"]
+        if reply.status is Status.PAUSED and not self._is_stalled:
+            self._is_stalled = True
+            self._at = (self._ran, int(self._start[self._ran]) + self._taken)
+
+    def _take_v(self, request: Request, reply: Reply) -> None:
+        """Membrane potentials are those after the last timestep run, paused or not."""
+        spec, first = self._image.spec, request.head["index"]
+        v = spec.memories[Region.STATE].layout.unpack(records_in(spec, request, reply))["v"]
+        if self.v is not None and self._ran:
+            self.v[self._ran - 1, first : first + len(v)] = v
+
+    def _take_counters(self, reply: Reply) -> None:
+        for name, now in reply.head.items():
+            before = self._last_counters.get(name, now)
+            self.counters[name] += (now - before) & _COUNTER_MASK
+        self._last_counters = dict(reply.head)

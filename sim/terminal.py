@@ -1,0 +1,97 @@
+"""A pseudo-terminal in front of a simulated device: to a program it is a serial port."""
+
+import os
+import select
+import threading
+import tty
+from types import TracebackType
+from typing import Protocol, Self
+
+__all__ = ["Line", "Terminal"]
+
+_READ_BYTES = 128
+"""Taken at a time: few, so that replies to the first do not wait for the last."""
+_KEEP_BYTES = 1 << 20
+"""Replies kept for a host that does not read; what comes on top is lost, as on a wire."""
+
+
+class Line(Protocol):
+    """A device's end of the line."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether something may happen without another byte from the host."""
+
+    def exchange(self, data: bytes) -> bytes:
+        """Take bytes from the host, go on for a while, and give what is sent to it meanwhile."""
+
+
+class Terminal:
+    """Serve a device on a pseudo-terminal in raw mode, from a thread, until closed.
+
+    Hosts may open and close it as they like. While nothing is going on, the thread sleeps.
+
+    Parameters
+    ----------
+    line : Line
+        Only used by the thread until :meth:`close` has returned.
+
+    Attributes
+    ----------
+    path : str
+        The port that a host opens.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        # This end of the slave stays open, so that a host that leaves does not hang up the line.
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.path = os.ttyname(self._slave)
+        self._wake_out, self._wake_in = os.pipe()
+        self._thread = threading.Thread(target=self._serve, name=self.path, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        replies = bytearray()
+        readers = [self._master, self._wake_out]
+        while True:
+            writers = [self._master] if replies else []
+            ready, free, _ = select.select(
+                readers, writers, [], 0 if self._line.is_active else None
+            )
+            if self._wake_out in ready:
+                return
+            data = os.read(self._master, _READ_BYTES) if self._master in ready else b""
+            if data or self._line.is_active:
+                replies += self._line.exchange(data)
+                del replies[_KEEP_BYTES:]
+            if free:
+                del replies[: os.write(self._master, replies)]
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until somebody closes it; whether that happened in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def close(self) -> None:
+        """End the thread and hang up. Harmless if done twice."""
+        if self._master < 0:
+            return
+        os.write(self._wake_in, b"\0")
+        self._thread.join()
+        for fd in (self._master, self._slave, self._wake_out, self._wake_in):
+            os.close(fd)
+        self._master = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,104 @@
+// The whole Verilated device behind its UART pins: bytes go in and come out as bits, 8N1.
+#include <algorithm>
+#include <cstddef>
+
+#include "bench.h"
+
+#ifndef DIVISOR
+#error "DIVISOR: clock cycles a bit"
+#endif
+
+namespace {
+
+constexpr unsigned RESET_CYCLES = 4;
+constexpr unsigned FRAME_BITS = 10;
+constexpr unsigned STOP_BIT = 1U << (FRAME_BITS - 1);
+// After this long without anything going on, a start bit has passed the design's synchronizers.
+constexpr unsigned QUIET_CYCLES = 4 * DIVISOR + 16;
+
+struct Board {
+    Bench bench;
+    uint64_t cycles = 0;
+    unsigned quiet = 0;
+    unsigned driven = 0, driven_bits = 0, driven_cycles = 0;    // byte on rx, from its start bit
+    unsigned sampled = 0, sampled_bits = 0, sampled_cycles = 0;  // byte on tx
+
+    explicit Board(uint32_t seed) : bench(seed) {
+        bench.top.rx = 1;
+        bench.top.rst = 1;
+        for (unsigned n = 0; n < RESET_CYCLES; n++) clock();
+        bench.top.rst = 0;
+    }
+
+    void clock() {
+        bench.top.clk = 0;
+        bench.eval();
+        bench.top.clk = 1;
+        bench.eval();
+        cycles++;
+    }
+
+    // Whether the line can take the next byte.
+    bool can_send() const { return driven_bits == 0; }
+
+    void send(uint8_t byte) {
+        driven = STOP_BIT | static_cast<unsigned>(byte) << 1;
+        driven_bits = FRAME_BITS;
+        driven_cycles = 0;
+    }
+
+    // One clock cycle; whether `byte` came out.
+    bool step(uint8_t& byte) {
+        bench.top.rx = driven_bits ? driven & 1 : 1;
+        if (driven_bits && ++driven_cycles == DIVISOR) {
+            driven_cycles = 0;
+            driven >>= 1;
+            driven_bits--;
+        }
+        clock();
+        const bool busy = driven_bits || sampled_bits || bench.top.active || !bench.top.tx;
+        quiet = busy ? 0 : quiet + 1;
+        return sample(bench.top.tx, byte);
+    }
+
+    // Sample each bit in its middle; a byte without its stop bit is noise.
+    bool sample(bool tx, uint8_t& byte) {
+        if (!sampled_bits) {
+            if (tx) return false;
+            sampled_bits = FRAME_BITS;
+            sampled_cycles = DIVISOR / 2;
+        }
+        if (sampled_cycles--) return false;
+        sampled_cycles = DIVISOR - 1;
+        sampled = (sampled >> 1) | (tx ? STOP_BIT : 0);
+        if (--sampled_bits) return false;
+        byte = static_cast<uint8_t>(sampled >> 1);
+        return (sampled & STOP_BIT) && !(sampled & 1);
+    }
+};
+
+}  // namespace
+
+EXPORT Board* board_open(uint32_t seed) { return new Board(seed); }
+EXPORT void board_close(Board* board) { delete board; }
+EXPORT uint64_t board_cycles(const Board* board) { return board->cycles; }
+
+// Whether anything may happen without another byte.
+EXPORT int board_active(const Board* board) { return board->quiet < QUIET_CYCLES; }
+
+// Send `size` bytes, then go on for `cycles` or until nothing is going on. Bytes that come out
+// meanwhile go to `out`, which has room for two and one more in 10 * DIVISOR cycles; returns how many.
+EXPORT size_t board_run(
+    Board* board, const uint8_t* data, size_t size, uint64_t cycles, uint8_t* out
+) {
+    size_t count = 0;
+    for (const uint8_t* end = data + size; data != end || cycles;) {
+        if (data != end && board->can_send()) board->send(*data++);
+        if (board->step(out[count])) count++;
+        if (data == end) {
+            if (!board_active(board)) break;
+            cycles--;
+        }
+    }
+    return count;
+}
