@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from spikewright.errors import MismatchError
 from spikewright.image import CoreImage
-from spikewright.target import Progress
+from spikewright.target import Progress, Report
 
 from .cases import draw_spikes
 from .golden import GoldenModel
@@ -140,6 +140,7 @@ def verify(
     seed: int = 0,
     waveforms: Path | None = None,
     progress: Progress | None = None,
+    report: Report | None = None,
 ) -> LockstepReport:
     """Check an image on the RTL against the golden model, with random stalls.
 
@@ -157,6 +158,8 @@ def verify(
         Folder for a waveform of the first difference.
     progress : callable
         Told how many samples were finished, as they are.
+    report : callable
+        Told when the core has to be compiled first.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def verify(
     """
     if spikes is None:
         spikes = draw_spikes(np.random.default_rng(seed), (samples, timesteps, image.spec.axons))
-    with CoreSimulator(image.spec) as simulator:
+    with CoreSimulator(image.spec, report=report) as simulator:
         return lockstep(
             image, spikes, simulator, stall_seed=seed, waveforms=waveforms, progress=progress
         )

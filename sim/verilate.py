@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from spikewright.errors import ToolError
+from spikewright.target import Report
 
 __all__ = ["Build", "Report", "TraceFormat", "build_library", "cache_dir"]
-
-Report = Callable[[str], None]
-"""Given one line of text about something that takes long."""
 
 TraceFormat = Literal["vcd", "fst"]
 

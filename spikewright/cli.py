@@ -4,6 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -238,7 +239,7 @@ def run(
 
     core = CoreImage.load(image)
     stimulus = fit_spikes(read_spikes(spikes), core)
-    device = open_target(target)
+    device = open_target(target, report=console.note)
     try:
         started = time.perf_counter()
         device.load(core)
@@ -287,6 +288,7 @@ def verify(
             seed=seed,
             waveforms=trace_dir,
             progress=progress,
+            report=console.note,
         )
     report.check()
     console.result(
@@ -295,6 +297,33 @@ def verify(
         f"{report.neuron_steps} neuron-steps, {report.spikes} spikes, {report.cycles} cycles, "
         f"in {report.seconds:.2f} s (seed {seed}).",
     )
+
+
+@_command
+def board(
+    console: Console,
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Simulate the board, UART pins included.")
+    ] = False,
+    spec: Annotated[Path | None, typer.Option(help="Core to build, as JSON.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Core image whose core to build.")] = None,
+) -> None:
+    """Start a virtual board and print its serial port; Ctrl-C ends it."""
+    if not virtual:
+        raise typer.BadParameter("A real board needs no command: run --target takes its port.")
+    if spec and image:
+        raise typer.BadParameter("--spec and --image exclude each other.")
+    from spikewright.image import CoreImage
+    from spikewright.sim.virtual import VirtualBoard
+    from spikewright.spec import CoreSpec
+
+    core = CoreImage.load(image).spec if image else _read_spec(spec) if spec else CoreSpec()
+    with VirtualBoard(core, report=console.note) as simulated:
+        facts = {"port": simulated.path, "spec_hash": core.hash, "spec": asdict(core)}
+        console.result(facts, simulated.path)
+        console.note(f"This port is a board of spec {core.hash[:16]} until Ctrl-C.")
+        with suppress(KeyboardInterrupt):
+            simulated.wait()
 
 
 @_command

@@ -60,6 +60,7 @@ class Console:
         elif not self.quiet:
             for part in parts:
                 _print(part, sys.stdout)
+            sys.stdout.flush()
 
     def note(self, text: str) -> None:
         """Say what goes on, on stderr."""

@@ -50,7 +50,14 @@ def image_tables(image: CoreImage) -> list[Table | str]:
         ("image", image.id),
         ("spec", spec.hash),
         ("source", " ".join(f"{key}={value}" for key, value in manifest.source.items())),
-        ("semantics", " ".join(f"{key}={value}" for key, value in manifest.semantics.items())),
+        (
+            "semantics",
+            " ".join(
+                f"{key}={value}"
+                for key, value in manifest.semantics.items()
+                if not isinstance(value, (dict, list))
+            ),
+        ),
         ("axons", f"{used['axons']} of {spec.axons}"),
         ("neurons", f"{used['neurons']} of {spec.neurons}, in {used['levels']} levels"),
         ("weights", f"{spec.weight_bits} bits, {spec.lanes} lanes"),

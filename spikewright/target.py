@@ -9,10 +9,12 @@ import numpy.typing as npt
 
 from spikewright.image import CoreImage
 
-__all__ = ["Progress", "RunResult", "Target", "open_target"]
+__all__ = ["Progress", "Report", "RunResult", "Target", "open_target"]
 
 Progress = Callable[[int], None]
 """Called with the number of samples that have just been finished."""
+Report = Callable[[str], None]
+"""Given one line of text when something takes longer than two seconds."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Target(Protocol):
         """Give back processes and ports. Harmless if done twice."""
 
 
-def open_target(name: str) -> Target:
+def open_target(name: str, *, report: Report | None = None) -> Target:
     """Open a target by name.
 
     Parameters
@@ -77,6 +79,8 @@ def open_target(name: str) -> Target:
     name : str
         ``golden``, ``verilator``, ``virtual`` (the Verilated top behind a pseudo-terminal that is
         started for this target once an image is loaded), or a serial port such as ``/dev/ttyUSB1``.
+    report : callable
+        Told when a model has to be compiled first.
 
     Raises
     ------
@@ -90,11 +94,11 @@ def open_target(name: str) -> Target:
     if name == "verilator":
         from spikewright.sim.verilator import VerilatorTarget
 
-        return VerilatorTarget()
+        return VerilatorTarget(report=report)
     from spikewright.runtime.device import SerialTarget
 
     if name == "virtual":
         from spikewright.sim.virtual import VirtualTarget
 
-        return VirtualTarget(SerialTarget)
+        return VirtualTarget(SerialTarget, report=report)
     return SerialTarget(name)
