@@ -2,5 +2,6 @@
 
 from .options import CompileOptions
 from .pipeline import compile_network
+from .report import CompileReport
 
-__all__ = ["CompileOptions", "compile_network"]
+__all__ = ["CompileOptions", "CompileReport", "compile_network"]

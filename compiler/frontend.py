@@ -30,6 +30,7 @@ MAX_FILE_BYTES = 256 << 20
 MAX_NODE_SIZE = 1 << 20
 """Far above what any core holds: only keeps absurd shapes from being filled with values."""
 TIMEOUT_S = 60.0
+READER = Path(__file__).with_name("nir_reader.py")
 _DAMAGED = "Export the network again, or fetch a fresh copy of the file."
 _SHAPES_HINT = "Correct the shapes in the model and export it again."
 
@@ -80,9 +81,8 @@ def from_nir(graph: "nir.NIRGraph", name: str = "") -> Network:
 
 def _parse(data: bytes) -> tuple[Any, Mapping[str, Array]]:
     """Run the reader on a file's content and take in what it says."""
-    reader = str(Path(__file__).with_name("nir_reader.py"))
     # -P keeps the reader's own folder off its path; one BLAS thread keeps its memory small.
-    command = [sys.executable, "-P", reader]
+    command = [sys.executable, "-P", str(READER)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as out:
         try:

@@ -29,6 +29,8 @@ class _Sum:
             self.terms[source] = self.terms[source] + matrix if source in self.terms else matrix
 
 
+# What overflows is infinite, and refused by the check that follows this pass.
+@np.errstate(over="ignore", invalid="ignore")
 def lower(network: Network, options: CompileOptions) -> Circuit:
     """Turn a checked network into a circuit.
 

@@ -64,7 +64,7 @@ def _rows(matrix: npt.NDArray[np.int16], lanes: int) -> dict[str, npt.NDArray[np
     """Words and descriptors of each row of a crossbar."""
     sources, slots = matrix.shape
     words = matrix.reshape(sources, slots // lanes, lanes)
-    used: npt.NDArray[np.bool_] = words.any(axis=2)
+    used = np.asarray((words != 0).any(axis=2))
     first = used.argmax(axis=1)
     count = np.where(used.any(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1) - first, 0)
     group = np.arange(used.shape[1])

@@ -24,29 +24,22 @@ def check_network(network: Network) -> None:
     ModelError
         Every fault of the first kind that there is, each naming its node.
     """
-    for what, reasons, hint in (
-        ("edges that lead nowhere", _wrong_edges(network), "Correct the graph's edges."),
-        (
-            "values out of range",
-            _wrong_values(network),
-            "Correct these values in the model and export it again.",
-        ),
-        (
-            "sizes that do not match",
-            _wrong_sizes(network),
-            "Correct the shapes in the model and export it again.",
-        ),
+    again = "in the model and export it again."
+    for what, find, hint in (
+        ("nodes or edges missing", _incomplete, f"Correct the graph {again}"),
+        ("values out of range", _wrong_values, f"Correct these values {again}"),
+        ("sizes that do not match", _wrong_sizes, f"Correct the shapes {again}"),
         (
             "nodes that are not connected",
-            _unconnected(network),
+            _unconnected,
             "Connect them on both sides, or leave them out.",
         ),
     ):
-        if reasons:
+        if reasons := find(network):
             raise ModelError(f"Network has {what}:", reasons=reasons, hint=hint)
 
 
-def _wrong_edges(network: Network) -> list[str]:
+def _incomplete(network: Network) -> list[str]:
     nodes = network.nodes
     reasons = [
         f"it has no {kind.__name__} node" for kind in (Input, Output) if not network.of_type(kind)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from networks import affine, chain, neuron, options
+
+from spikewright.compiler.graph import Network
+from spikewright.compiler.ir import Quantized
+from spikewright.compiler.lower import lower
+from spikewright.compiler.quantize import HEADROOM, quantize
+from spikewright.errors import ModelError
+from spikewright.spec import CoreSpec
+
+SPEC = CoreSpec()
+UNIT = 1 << SPEC.fraction_bits
+STATE_HIGH = (1 << (SPEC.state_bits - 1)) - 1
+
+
+def run(
+    network: Network, spec: CoreSpec = SPEC, percentile: float = 100.0, dt: float = 1.0
+) -> Quantized:
+    return quantize(lower(network, options(dt)), spec, percentile)
+
+
+def test_each_neuron_has_a_scale_of_its_own() -> None:
+    weight = np.array([[1.0, -0.3, 0.0], [0.001, 0.01, -0.02]])
+    quantized = run(chain(affine(weight, [0.5, 0.01]), neuron(n=2, v_threshold=[2.0, 0.1])))
+    raw, population = quantized.weights["in", "n1"], quantized.populations["n1"]
+    np.testing.assert_allclose(population.scale, [1 / 127, 0.02 / 127])
+    np.testing.assert_array_equal(raw, [[127, -38, 0], [6, 64, -127]])
+    np.testing.assert_array_equal(population.bias, np.rint([0.5 * 127 * 64, 0.5 * 127 * 64]))
+    np.testing.assert_array_equal(population.v_threshold, [2 * 127 * 64, 5 * 127 * 64])
+    assert quantized.clipped == {"n1": 0}
+
+
+def test_a_state_too_small_for_the_threshold_makes_the_scale_coarser() -> None:
+    quantized = run(chain(affine([[1.0, 0.001]]), neuron(v_threshold=1000.0)))
+    population = quantized.populations["n1"]
+    assert population.v_threshold[0] <= STATE_HIGH / HEADROOM < population.v_threshold[0] + 1
+    assert population.scale[0] == pytest.approx(1000 * UNIT * HEADROOM / STATE_HIGH)
+    np.testing.assert_array_equal(quantized.weights["in", "n1"], [[4, 0]])
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.7, 0.1, 20320 / 8128, 20321 / 8128])
+def test_raw_values_compare_as_real_ones_do(threshold: float) -> None:
+    """Weights 1 in a scale of 1/127: v is any multiple of 1/8128."""
+    population = run(chain(affine([[1.0]]), neuron(v_threshold=threshold))).populations["n1"]
+    v = np.arange(0, 30000)
+    # The same threshold in exact arithmetic: as a fraction of the multiples that v can be.
+    exact = np.round(threshold * 8128, 6)
+    np.testing.assert_array_equal(v > population.v_threshold[0], v > exact)
+
+
+def test_float32_noise_does_not_move_a_threshold() -> None:
+    for threshold in (np.float32(0.1), np.nextafter(np.float32(0.1), np.float32(0))):
+        node = neuron(v_threshold=threshold, tau_mem=np.float32(0.0025), r=1.0)
+        quantized = run(chain(affine([[1.0]]), node), dt=1e-4)
+        assert quantized.populations["n1"].v_threshold[0] == 20320
+
+
+def test_clipped_and_zeroed_weights() -> None:
+    weight = np.ones((1, 100))
+    weight[0, 0] = 50.0
+    quantized = run(chain(affine(weight), neuron()), percentile=90.0)
+    raw = quantized.weights["in", "n1"]
+    assert quantized.clipped == {"n1": 1}
+    assert (raw == 127).all()
+    np.testing.assert_allclose(quantized.populations["n1"].scale, 1 / 127)
+    assert (run(chain(affine(weight), neuron())).weights["in", "n1"] == [127] + [3] * 99).all()
+    negative = run(chain(affine(-weight), neuron()), percentile=90.0).weights["in", "n1"]
+    assert negative.min() == -128
+
+
+def test_decays_are_rounded_to_nearest_and_lost_leaks_noted() -> None:
+    taus = np.array([3.0, 8191.0, 1e6, 1.0])
+    quantized = run(chain(affine(np.ones((4, 1))), neuron(n=4, tau_mem=taus)))
+    np.testing.assert_array_equal(quantized.populations["n1"].a_mem, [2731, 4095, 4096, 0])
+    assert len(quantized.notes) == 1
+    assert quantized.notes[0].startswith("n1: a_mem rounds to 1 for 1 neurons, which then does not")
+
+
+def test_shift_decays_must_be_exact() -> None:
+    spec = CoreSpec(decay="shift")
+    fine = run(chain(affine([[1.0]]), neuron(tau_mem=16.0)), spec)
+    assert fine.populations["n1"].a_mem[0] == 4096 - 256
+    with pytest.raises(
+        ModelError, match=r"neuron 0: a_mem must be .* 0\.9\.\nTrain with 0\.875 or 0\.9375"
+    ):
+        run(chain(affine([[1.0]]), neuron(tau_mem=10.0)), spec)
+
+
+def test_neurons_without_weights_get_a_scale() -> None:
+    quantized = run(chain(affine(np.zeros((2, 1))), neuron("LI", 2)))
+    np.testing.assert_array_equal(quantized.populations["n1"].scale, [1.0, 1.0])
+    np.testing.assert_array_equal(quantized.populations["n1"].v_threshold, [STATE_HIGH] * 2)
