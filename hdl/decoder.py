@@ -1,0 +1,435 @@
+"""The command processor: requests in, replies out, the core in between."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from spikewright.frames import (
+    REPLY_PAYLOADS,
+    REQUEST_PAYLOADS,
+    Command,
+    LinkSpec,
+    Status,
+)
+from spikewright.spec import CoreSpec, index_width
+
+from .core import HostPort
+from .heads import ReplyHead
+from .layouts import struct
+from .load import ImageLoad
+from .pending import group_spikes
+from .receiver import frame_layout
+from .records import RecordAccess
+from .runner import TimestepRunner
+from .sequence import SequenceCheck
+from .spikes import SpikeEncoder
+from .transmitter import SEND, Reply
+
+__all__ = ["CommandDecoder"]
+
+_OPEN_ENDED = (Command.WRITE, Command.RUN)
+_PARSED = {
+    command: layout.size
+    for command, layout in REQUEST_PAYLOADS.items()
+    if command is not Command.COMMIT
+}
+"""Bytes of a payload that are taken into the head register; a COMMIT's go to :class:`ImageLoad`."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the states of the one state machine share."""
+
+    head: Signal
+    head_size: Signal
+    is_known: Signal
+    length_fits: Signal
+    position: Signal
+    staged: Signal
+    status: Signal
+    reply: Signal
+    rest: Signal
+    timestep: Signal
+    first_group: Signal
+    end_group: Signal
+    sequence: SequenceCheck
+    load: ImageLoad
+    records: RecordAccess
+    runner: TimestepRunner
+    encoder: SpikeEncoder
+    heads: ReplyHead
+
+    def request(self, command: Command) -> data.View:
+        """The head register as that command's fixed head."""
+        layout = struct(REQUEST_PAYLOADS[command])
+        return data.View(layout, self.head[: layout.size])
+
+
+class CommandDecoder(wiring.Component):
+    """Execute requests in the order of their sequence numbers, each exactly once.
+
+    One state machine takes a frame's head into a register, judges its sequence number and length,
+    executes it and writes the reply. Nothing is done before all of a request was found in order.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    link : LinkSpec
+    build_id : bytes
+        ``ID_SIZE`` bytes for the HELLO reply.
+
+    Members
+    -------
+    i_frame, i, end, mark, rewind
+        As in :class:`FrameReceiver`.
+    sequence, o, o_send, locked
+        As in :class:`ReplyTransmitter`: sequence, i, i_send, locked.
+    counters : In
+        Values of :class:`Counters`.
+    hold : Out(1)
+        Counters may be being read: they must stand still.
+    o_spikes, step, clear, busy, spikes, host
+        As in :class:`Core`: i_spikes, and so on.
+    image_valid : Out(1)
+        The core holds a whole image.
+    active : Out(1)
+        A request is being executed.
+    """
+
+    def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes) -> None:
+        self._spec = spec
+        self._link = link
+        self._build_id = build_id
+        super().__init__({
+            "i_frame": In(stream.Signature(frame_layout(link))),
+            "i": In(stream.Signature(8)),
+            "end": In(1),
+            "mark": Out(1),
+            "rewind": Out(1),
+            "sequence": Out(8),
+            "o": Out(stream.Signature(8)),
+            "o_send": Out(stream.Signature(SEND)),
+            "locked": In(1),
+            "counters": In(struct(REPLY_PAYLOADS[Command.COUNTERS])),
+            "hold": Out(1),
+            "o_spikes": Out(stream.Signature(index_width(spec.axons))),
+            "step": Out(1),
+            "clear": Out(1),
+            "busy": In(1),
+            "spikes": In(data.StructLayout({"en": 1, **group_spikes(spec).members})),
+            "host": Out(HostPort(spec)),
+            "image_valid": Out(1),
+            "active": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        parts = self._parts(m)
+        self._connect(m, parts)
+        self._look_up(m, parts)
+        with m.FSM() as fsm:
+            self._parse(m, parts)
+            self._execute(m, parts)
+            self._load(m, parts)
+            self._run(m, parts)
+            self._answer(m, parts)
+        m.d.comb += self.active.eq(~fsm.ongoing("idle") | self.i_frame.valid)
+        return m
+
+    def _parts(self, m: Module) -> _Parts:
+        spec, link = self._spec, self._link
+        m.submodules.sequence = sequence = SequenceCheck(link)
+        m.submodules.load = load = ImageLoad()
+        m.submodules.records = records = RecordAccess(spec, link)
+        m.submodules.runner = runner = TimestepRunner(spec)
+        m.submodules.heads = heads = ReplyHead(spec, link, build_id=self._build_id)
+        encoder = SpikeEncoder(spec)
+        m.submodules.encoder = ResetInserter(self.clear)(encoder)
+        most = max(_PARSED.values())
+        return _Parts(
+            head=Signal(8 * most),
+            head_size=Signal(range(most + 1)),
+            is_known=Signal(),
+            length_fits=Signal(),
+            position=Signal.like(heads.position),
+            staged=Signal(8),
+            status=Signal(Status),
+            reply=Signal(Reply),
+            rest=Signal(range(link.max_payload + 1)),
+            timestep=Signal.like(heads.timestep),
+            first_group=Signal.like(encoder.first_group),
+            end_group=Signal.like(encoder.end_group, init=spec.groups),
+            sequence=sequence,
+            load=load,
+            records=records,
+            runner=runner,
+            encoder=encoder,
+            heads=heads,
+        )
+
+    def _connect(self, m: Module, parts: _Parts) -> None:
+        """Wire everything that needs no state."""
+        frame = self.i_frame.payload
+        runner, encoder, records, heads = parts.runner, parts.encoder, parts.records, parts.heads
+        read = parts.request(Command.READ)
+        nonce = parts.request(Command.HELLO).nonce
+        wiring.connect(m, records.host, wiring.flipped(self.host))
+        wiring.connect(m, runner.o_axons, wiring.flipped(self.o_spikes))
+        m.d.comb += [
+            parts.sequence.sequence.eq(frame.sequence),
+            parts.sequence.hello.eq((frame.command == Command.HELLO) & parts.length_fits),
+            parts.sequence.nonce.eq(nonce),
+            records.request.write.eq(frame.command == Command.WRITE),
+            records.request.region.eq(read.region),
+            records.request.index.eq(read.index),
+            records.request.length.eq(frame.length - REQUEST_PAYLOADS[Command.WRITE].size),
+            records.request.count.eq(read.count),
+            runner.count.eq(parts.request(Command.RUN).count),
+            runner.clear.eq(self.clear),
+            runner.end.eq(self.end),
+            runner.busy.eq(self.busy),
+            runner.idle.eq(encoder.idle),
+            runner.room.eq(encoder.room),
+            self.step.eq(runner.step),
+            encoder.spikes.eq(self.spikes),
+            encoder.first_group.eq(parts.first_group),
+            encoder.end_group.eq(parts.end_group),
+            encoder.end.eq(runner.flush),
+            heads.command.eq(frame.command),
+            heads.position.eq(parts.position),
+            heads.nonce.eq(nonce),
+            heads.image_valid.eq(parts.load.valid),
+            heads.image_id.eq(parts.load.image_id),
+            heads.timestep.eq(parts.timestep),
+            heads.counters.eq(self.counters),
+            self.image_valid.eq(parts.load.valid),
+            self.sequence.eq(frame.sequence),
+            self.o_send.payload.reply.eq(parts.reply),
+            self.o_send.payload.command.eq(frame.command),
+            self.o_send.payload.status.eq(parts.status),
+            self.o_send.payload.refusal.eq(parts.sequence.expected),
+        ]
+        for sink in (runner.i, records.i, parts.load.i_write, parts.load.i_commit):
+            m.d.comb += sink.payload.eq(self.i.payload)
+        with m.If(self.step):
+            m.d.sync += parts.timestep.eq(parts.timestep + 1)
+        with m.If(self.clear):
+            m.d.sync += parts.timestep.eq(0)
+
+    def _look_up(self, m: Module, parts: _Parts) -> None:
+        """Look up what the frame's command needs; there one cycle after the frame."""
+        frame = self.i_frame.payload
+        m.d.sync += [parts.is_known.eq(0), parts.head_size.eq(0), parts.length_fits.eq(0)]
+        with m.Switch(frame.command):
+            for command, layout in REQUEST_PAYLOADS.items():
+                with m.Case(command):
+                    m.d.sync += [
+                        parts.is_known.eq(1),
+                        parts.head_size.eq(_PARSED.get(command, 0)),
+                        parts.length_fits.eq(
+                            frame.length >= layout.size
+                            if command in _OPEN_ENDED
+                            else frame.length == layout.size
+                        ),
+                    ]
+
+    def _parse(self, m: Module, parts: _Parts) -> None:
+        """Take the head of the payload, then judge the sequence number."""
+        sequence = parts.sequence
+        with m.State("idle"):
+            m.d.sync += [parts.position.eq(0), parts.status.eq(Status.OK)]
+            m.d.sync += parts.reply.eq(Reply.NEW)
+            with m.If(self.i_frame.valid):
+                m.next = "look up"
+        with m.State("look up"):
+            m.next = "parse"
+        with m.State("parse"):
+            with m.If(self.end | (parts.position == parts.head_size)):
+                m.next = "judge"
+            with m.Elif(self.i.valid):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [
+                    parts.head.word_select(parts.position, 8).eq(self.i.payload),
+                    parts.position.eq(parts.position + 1),
+                ]
+        with m.State("judge"):
+            m.d.sync += parts.position.eq(0)
+            with m.If(~sequence.execute):
+                m.d.sync += parts.reply.eq(Mux(sequence.again, Reply.AGAIN, Reply.REFUSAL))
+                m.d.sync += parts.status.eq(Status.OUT_OF_ORDER)
+                m.next = "send"
+            with m.Elif(~self.locked):
+                # Only now is the slot of this reply free of the older one that it held.
+                m.next = "execute"
+        with m.State("send"):
+            m.d.comb += self.o_send.valid.eq(1)
+            with m.If(self.o_send.ready):
+                m.d.comb += self.i_frame.ready.eq(1)
+                m.d.comb += sequence.executed.eq(parts.reply == Reply.NEW)
+                m.next = "idle"
+
+    def _execute(self, m: Module, parts: _Parts) -> None:
+        """Check the length and what the device must be ready for, then branch."""
+        run = parts.request(Command.RUN)
+        record = parts.request(Command.RECORD)
+        end_group = record.first_group + record.group_count
+
+        def refuse(status: Status) -> None:
+            m.d.sync += parts.status.eq(status)
+            m.next = "send"
+
+        with m.State("execute"):
+            m.next = "send"
+            with m.If(~parts.is_known):
+                refuse(Status.BAD_COMMAND)
+            with m.Elif(~parts.length_fits):
+                refuse(Status.BAD_LENGTH)
+            with m.Else(), m.Switch(self.i_frame.payload.command):
+                with m.Case(Command.HELLO):
+                    m.d.comb += [parts.sequence.opened.eq(1), parts.load.abort.eq(1)]
+                    m.next = "reply"
+                with m.Case(Command.COUNTERS):
+                    m.next = "reply"
+                with m.Case(Command.BEGIN):
+                    m.d.comb += parts.load.begin.eq(1)
+                with m.Case(Command.WRITE):
+                    with m.If(~parts.load.loading):
+                        refuse(Status.NOT_LOADING)
+                    with m.Else():
+                        m.d.comb += parts.records.start.eq(1)
+                        m.next = "check"
+                with m.Case(Command.COMMIT):
+                    m.next = "compare"
+                    with m.If(~parts.load.loading):
+                        refuse(Status.NOT_LOADING)
+                with m.Case(Command.READ):
+                    m.d.comb += parts.records.start.eq(1)
+                    m.next = "check"
+                with m.Case(Command.RUN):
+                    m.d.comb += self.mark.eq(1)
+                    with m.If(~parts.load.valid):
+                        refuse(Status.NO_IMAGE)
+                    with m.Elif(run.timestep != parts.timestep):
+                        m.d.sync += parts.status.eq(Status.BAD_TIMESTEP)
+                        m.next = "measure"
+                    with m.Else():
+                        m.d.comb += parts.runner.start.eq(1)
+                        m.next = "run"
+                with m.Case(Command.RECORD):
+                    with m.If(end_group > self._spec.groups):
+                        refuse(Status.BAD_ADDRESS)
+                    with m.Else():
+                        m.d.sync += [
+                            parts.first_group.eq(record.first_group),
+                            parts.end_group.eq(end_group),
+                        ]
+                with m.Case(Command.CLEAR):
+                    m.next = "clear"
+
+    def _load(self, m: Module, parts: _Parts) -> None:
+        """Records in and out, the end of a load, and clearing."""
+        load, records = parts.load, parts.records
+        with m.State("check"):
+            m.d.sync += parts.status.eq(records.status)
+            with m.If(records.checked):
+                m.next = "send"
+                with m.If(records.status == Status.OK):
+                    m.d.comb += self.rewind.eq(records.request.write)
+                    m.next = "read"
+                    with m.If(records.request.write):
+                        m.next = "write"
+        with m.State("write"):
+            in_head = parts.position != REQUEST_PAYLOADS[Command.WRITE].size
+            wanted = in_head | records.i.ready
+            m.d.comb += [
+                load.i_write.valid.eq(self.i.valid & wanted),
+                records.i.valid.eq(self.i.valid & load.i_write.ready & ~in_head),
+                self.i.ready.eq(load.i_write.ready & wanted),
+            ]
+            with m.If(self.i.valid & self.i.ready & in_head):
+                m.d.sync += parts.position.eq(parts.position + 1)
+            with m.If(self.end):
+                m.next = "send"
+        with m.State("read"):
+            m.d.comb += [
+                self.o.valid.eq(records.o.valid),
+                self.o.payload.eq(records.o.payload),
+                records.o.ready.eq(self.o.ready),
+            ]
+            with m.If(records.done):
+                m.next = "send"
+        with m.State("compare"):
+            m.d.comb += [
+                load.i_commit.valid.eq(self.i.valid),
+                self.i.ready.eq(load.i_commit.ready),
+                load.commit.eq(self.end),
+            ]
+            with m.If(self.end):
+                m.d.sync += parts.status.eq(Status.BAD_DIGEST)
+                m.next = "send"
+                with m.If(load.good):
+                    m.d.sync += [
+                        parts.status.eq(Status.OK),
+                        parts.first_group.eq(0),
+                        parts.end_group.eq(self._spec.groups),
+                    ]
+                    m.next = "clear"
+        with m.State("clear"):
+            m.d.comb += self.clear.eq(1)
+            m.next = "clearing"
+        with m.State("clearing"):
+            # The core is busy from now on.
+            m.next = "cleared"
+        with m.State("cleared"), m.If(~self.busy):
+            m.next = "send"
+
+    def _run(self, m: Module, parts: _Parts) -> None:
+        """Run timesteps, then see how many of the coded spikes fit the reply."""
+        runner = parts.runner
+        with m.State("run"):
+            m.d.comb += [
+                runner.i.valid.eq(self.i.valid),
+                self.i.ready.eq(runner.i.ready),
+                self.rewind.eq(runner.rewind),
+            ]
+            m.d.sync += parts.status.eq(runner.status)
+            with m.If(runner.done):
+                m.next = "measure"
+
+    def _answer(self, m: Module, parts: _Parts) -> None:
+        """Write the reply's fixed head, and behind that of a RUN the coded spikes."""
+        rest = parts.rest
+        encoder = parts.encoder
+        most = self._link.max_payload - REPLY_PAYLOADS[Command.RUN].size
+        with m.State("measure"):
+            m.d.sync += [rest.eq(encoder.level), parts.heads.pending.eq(0)]
+            with m.If(encoder.level > most):
+                m.d.sync += [rest.eq(most), parts.heads.pending.eq(encoder.level - most)]
+            m.next = "reply"
+        with m.State("reply"):
+            m.d.comb += self.hold.eq(1)
+            m.d.sync += parts.staged.eq(parts.heads.byte)
+            m.next = "reply byte"
+        with m.State("reply byte"):
+            m.d.comb += [self.hold.eq(1), self.o.valid.eq(1), self.o.payload.eq(parts.staged)]
+            with m.If(self.o.ready):
+                m.d.sync += parts.position.eq(parts.position + 1)
+                m.next = "reply"
+                with m.If(parts.heads.last):
+                    m.next = "send"
+                    with m.If(self.i_frame.payload.command == Command.RUN):
+                        m.next = "spikes"
+        with m.State("spikes"):
+            m.d.sync += parts.staged.eq(encoder.o.payload)
+            with m.If(rest == 0):
+                m.next = "send"
+            with m.Elif(encoder.o.valid):
+                m.d.comb += encoder.o.ready.eq(1)
+                m.d.sync += rest.eq(rest - 1)
+                m.next = "spike byte"
+        with m.State("spike byte"):
+            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(parts.staged)]
+            with m.If(self.o.ready):
+                m.next = "spikes"

@@ -1,0 +1,94 @@
+"""Fixed heads of replies, byte by byte."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from spikewright.frames import (
+    HELLO_NONE,
+    ID_SIZE,
+    PROTOCOL_VERSION,
+    REPLY_PAYLOADS,
+    Command,
+    LinkSpec,
+)
+from spikewright.spec import CoreSpec
+
+from .layouts import struct
+
+__all__ = ["ReplyHead"]
+
+_HELLO = struct(REPLY_PAYLOADS[Command.HELLO])
+_RUN = struct(REPLY_PAYLOADS[Command.RUN])
+
+
+class ReplyHead(wiring.Component):
+    """Select a byte of a reply's fixed head, combinationally.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    link : LinkSpec
+    build_id : bytes
+        ``ID_SIZE`` bytes.
+
+    Members
+    -------
+    command : In
+        HELLO, COUNTERS or RUN; the others' replies have no head.
+    position : In
+        Of the byte.
+    nonce, image_valid, image_id, timestep, pending, counters : In
+        What the heads say, besides constants.
+    byte : Out(8)
+    last : Out(1)
+        It is the last of the head.
+    """
+
+    def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes) -> None:
+        if len(build_id) != ID_SIZE:
+            raise ValueError(f"build_id must be {ID_SIZE} bytes, not {len(build_id)}")
+        self._constants = {
+            "protocol": PROTOCOL_VERSION,
+            "window": link.window,
+            "max_payload": link.max_payload,
+            "spec_hash": int.from_bytes(bytes.fromhex(spec.hash)[:ID_SIZE], "little"),
+            "build_id": int.from_bytes(build_id, "little"),
+        }
+        longest = max(layout.size for layout in REPLY_PAYLOADS.values())
+        super().__init__({
+            "command": In(8),
+            "position": In(range(longest)),
+            "nonce": In(_HELLO["nonce"].shape),
+            "image_valid": In(1),
+            "image_id": In(_HELLO["image_id"].shape),
+            "timestep": In(_RUN["timestep"].shape),
+            "pending": In(_RUN["pending"].shape),
+            "counters": In(struct(REPLY_PAYLOADS[Command.COUNTERS])),
+            "byte": Out(8),
+            "last": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        hello = Signal(_HELLO)
+        run = Signal(_RUN)
+        m.d.comb += [
+            *(hello[name].eq(value) for name, value in self._constants.items()),
+            hello.nonce.eq(self.nonce),
+            hello.image_valid.eq(self.image_valid),
+            hello.image_id.eq(Mux(self.image_valid, self.image_id, HELLO_NONE)),
+            hello.timestep.eq(self.timestep),
+            run.timestep.eq(self.timestep),
+            run.pending.eq(self.pending),
+        ]
+        heads = {Command.HELLO: hello, Command.COUNTERS: self.counters, Command.RUN: run}
+        with m.Switch(self.command):
+            for command, head in heads.items():
+                with m.Case(command):
+                    content = head.as_value()
+                    m.d.comb += [
+                        self.byte.eq(content.word_select(self.position, 8)),
+                        self.last.eq(self.position == len(content) // 8 - 1),
+                    ]
+        return m

@@ -1,0 +1,171 @@
+"""Whole, undamaged requests out of the bytes of a line."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from spikewright.frames import CRC_SIZE, REQUEST, LinkSpec
+
+from .cobs import COBSDecoder
+from .crc import CRC32C
+from .layouts import struct
+from .uart import RECEIVED_BYTE
+
+__all__ = ["FrameReceiver", "frame_layout"]
+
+
+def frame_layout(link: LinkSpec) -> data.StructLayout:
+    """A request without its payload: header, and the payload's ``length`` in bytes."""
+    return data.StructLayout({**struct(REQUEST).members, "length": range(link.max_payload + 1)})
+
+
+class FrameReceiver(wiring.Component):
+    """Decode and check frames; buffer those that are whole until they are taken.
+
+    Payloads stand in a ring of ``window * max_payload`` bytes, frames in a queue of ``window``. A
+    frame shows only once its end has come and its length and CRC were right. Otherwise its bytes
+    are overwritten by those of the next.
+
+    Parameters
+    ----------
+    link : LinkSpec
+
+    Members
+    -------
+    i : In(stream), ``data`` and ``error``
+        Bytes from the line. Ready within nine cycles.
+    o_frame : Out(stream), ``sequence``, ``command`` and ``length``
+        The oldest frame. Its payload is given back when it is taken.
+    o : Out(stream), 8 bits
+        Payload of the frame in ``o_frame``, byte by byte, one in three cycles.
+    end : Out(1)
+        ``o`` has no more bytes.
+    mark : In(1)
+        Remember how many bytes of ``o`` were taken (at first: none). Not while ``o`` transfers.
+    rewind : In(1)
+        Go back to there. Not while ``o`` transfers.
+    error : Out(1)
+        A pulse for each frame dropped: damaged, too long, too short, or no room for it.
+    active : Out(1)
+        A byte is being worked on, or frames wait.
+    """
+
+    def __init__(self, link: LinkSpec) -> None:
+        self._link = link
+        super().__init__({
+            "i": In(stream.Signature(RECEIVED_BYTE)),
+            "o_frame": Out(stream.Signature(frame_layout(link))),
+            "o": Out(stream.Signature(8)),
+            "end": Out(1),
+            "mark": In(1),
+            "rewind": In(1),
+            "error": Out(1),
+            "active": Out(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        link = self._link
+        depth = link.window * link.max_payload
+        m.submodules.ring = ring = Memory(shape=8, depth=depth, init=[])
+        m.submodules.frames = frames = SyncFIFOBuffered(
+            width=frame_layout(link).size, depth=link.window
+        )
+        # Positions count modulo twice the depth, to tell a full ring from an empty one.
+        head = Signal(range(2 * depth))
+        tail = Signal(range(2 * depth))
+        self._receive(m, ring.write_port(), frames, head, tail)
+        self._present(m, ring.read_port(), frames, tail)
+        return m
+
+    def _receive(self, m, w_port, frames, head, tail) -> None:
+        """Write payloads from `head` on, and move it on only for a good frame."""
+        link = self._link
+        depth = link.window * link.max_payload
+        header = REQUEST.size
+        longest = header + link.max_payload + CRC_SIZE
+        m.submodules.decoder = decoder = COBSDecoder()
+        m.submodules.crc = crc = CRC32C()
+        wiring.connect(m, wiring.flipped(self.i), decoder.i)
+
+        frame = Signal(frame_layout(link))
+        size = Signal(range(longest + 2))
+        w_addr = Signal(range(depth))
+        # The CRC needs no place: the frame fits if all but CRC_SIZE bytes found room.
+        room = Signal(signed(depth.bit_length() + 1))
+        in_order = Signal()
+        finished = Signal()
+        good = Signal()
+        byte = decoder.o.payload
+        m.d.comb += [
+            decoder.o.ready.eq(crc.i.ready & ~finished),
+            crc.i.payload.eq(byte.data),
+            crc.i.valid.eq(decoder.o.valid & ~byte.end & ~finished),
+            crc.clear.eq(finished),
+            w_port.addr.eq(w_addr),
+            w_port.data.eq(byte.data),
+            frames.w_data.eq(frame),
+            self.active.eq(
+                self.i.valid | ~crc.i.ready | finished | (frames.level != 0) | self.o_frame.valid
+            ),
+            in_order.eq((size >= header + CRC_SIZE) & (size <= longest) & (room >= -CRC_SIZE)),
+        ]
+        m.d.sync += finished.eq(0)
+        with m.If(decoder.o.valid & decoder.o.ready):
+            with m.If(byte.end):
+                m.d.sync += [
+                    finished.eq(1),
+                    good.eq(~byte.error & crc.intact & in_order & frames.w_rdy),
+                    frame.length.eq(size - (header + CRC_SIZE)),
+                ]
+            with m.Elif(size <= longest):
+                m.d.sync += size.eq(size + 1)
+                with m.If(size >= header):
+                    m.d.comb += w_port.en.eq(room > 0)
+                    m.d.sync += [w_addr.eq(w_addr + 1), room.eq(room - 1)]
+            with m.If(size == 0):
+                m.d.sync += [room.eq(depth - (head - tail)[: len(head)]), w_addr.eq(head)]
+            for k in range(header):
+                with m.If(~byte.end & (size == k)):
+                    m.d.sync += frame.as_value().word_select(k, 8).eq(byte.data)
+        with m.If(finished):
+            m.d.sync += size.eq(0)
+            m.d.comb += [frames.w_en.eq(good), self.error.eq(~good)]
+            with m.If(good):
+                m.d.sync += head.eq(head + frame.length)
+
+    def _present(self, m, r_port, frames, tail) -> None:
+        """Show the oldest frame and its bytes, which pass the memory and a register."""
+        frame = self.o_frame
+        offset = Signal(range(self._link.max_payload + 1))
+        marked = Signal.like(offset)
+        settled = Signal(2)
+        moved = Signal()
+        m.d.comb += [
+            frames.r_en.eq(~frame.valid),
+            self.end.eq(offset == frame.payload.length),
+            self.o.valid.eq(settled.all() & ~self.end),
+            moved.eq((self.o.valid & self.o.ready) | self.rewind | ~frame.valid | frame.ready),
+        ]
+        m.d.comb += r_port.addr.eq(tail + offset)
+        m.d.sync += [self.o.payload.eq(r_port.data), settled.eq(settled << 1 | 1)]
+        with m.If(moved):
+            m.d.sync += settled.eq(0)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += offset.eq(offset + 1)
+        with m.If(self.mark):
+            m.d.sync += marked.eq(offset)
+        with m.If(self.rewind):
+            m.d.sync += offset.eq(marked)
+
+        with m.If(~frame.valid):
+            m.d.sync += [frame.valid.eq(frames.r_rdy), frame.payload.eq(frames.r_data)]
+        with m.Elif(frame.ready):
+            m.d.sync += [
+                frame.valid.eq(0),
+                tail.eq(tail + frame.payload.length),
+                offset.eq(0),
+                marked.eq(0),
+            ]

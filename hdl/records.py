@@ -1,0 +1,177 @@
+"""The host's bytes as records of the core's memories, and back."""
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from spikewright.frames import LinkSpec, Status
+from spikewright.spec import CoreSpec
+
+from .core import HOST_READ_LATENCY, HostPort
+
+__all__ = ["RecordAccess"]
+
+
+class RecordAccess(wiring.Component):
+    """Check, write and read runs of records.
+
+    ``start`` checks a whole access and does nothing else; after ``checked`` with ``OK`` a write
+    takes the bytes of ``length`` from ``i``, and a read gives ``count`` records on ``o``.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    link : LinkSpec
+
+    Members
+    -------
+    start : In(1)
+        Start anew with ``request``, which must hold until ``done``.
+    request : In
+        ``write``, ``region``, ``index`` of the first record; ``length`` of the records to write
+        in bytes; ``count`` of records to read.
+    checked : Out(1)
+        ``status`` is there, and stays until ``start``.
+    status : Out
+        ``OK``; ``BAD_ADDRESS``: unknown region, not writable (readable), or past its end;
+        ``BAD_LENGTH``: not whole records, or more than ``max_payload`` bytes to read.
+    i : In(stream), 8 bits
+        Bytes to write; a record takes one cycle beyond its bytes.
+    o : Out(stream), 8 bits
+        Bytes read; a record takes ``HOST_READ_LATENCY + 2`` cycles and two for each byte.
+    done : Out(1)
+        Nothing is left to be read.
+    host : Out
+        :class:`HostPort` of the core.
+    """
+
+    def __init__(self, spec: CoreSpec, link: LinkSpec) -> None:
+        self._spec = spec
+        self._link = link
+        request = {
+            "write": 1,
+            "region": 8,
+            "index": 32,
+            "length": range(link.max_payload + 1),
+            "count": 16,
+        }
+        super().__init__({
+            "start": In(1),
+            "request": In(data.StructLayout(request)),
+            "checked": Out(1),
+            "status": Out(Status),
+            "i": In(stream.Signature(8)),
+            "o": Out(stream.Signature(8)),
+            "done": Out(1),
+            "host": Out(HostPort(spec)),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        memories = self._spec.memories
+        request = self.request
+        largest = max(memory.layout.size for memory in memories.values())
+        deepest = max(memory.depth for memory in memories.values())
+        allowed = Signal()
+        size = Signal(range(largest + 1))
+        depth = Signal(range(deepest + 1))
+        with m.Switch(request.region):
+            for region, memory in memories.items():
+                with m.Case(region):
+                    m.d.sync += [
+                        allowed.eq(Mux(request.write, memory.writable, memory.readable)),
+                        size.eq(memory.layout.size),
+                        depth.eq(memory.depth),
+                    ]
+            with m.Default():
+                m.d.sync += allowed.eq(0)
+
+        index = Signal.like(self.host.index)
+        byte = Signal(range(largest))
+        record = Signal(8 * largest)
+        bytes_left = Signal.like(request.length)
+        records_left = Signal.like(request.count)
+        room = Signal.like(depth)
+        beyond = Signal()
+        last_byte = Signal()
+        timer = Signal(range(HOST_READ_LATENCY))
+        m.d.comb += [
+            self.host.region.eq(request.region),
+            self.host.index.eq(index),
+            self.host.w_data.eq(record),
+            last_byte.eq(byte + 1 == size),
+        ]
+        with m.If(self.start):
+            m.d.sync += self.checked.eq(0)
+        with m.FSM():
+            with m.State("idle"):
+                m.d.comb += [self.done.eq(1), self.i.ready.eq(1)]
+                with m.If(self.start):
+                    m.next = "locate"
+                with m.Elif(self.i.valid):
+                    m.d.sync += record.word_select(byte, 8).eq(self.i.payload)
+                    m.d.sync += byte.eq(Mux(last_byte, 0, byte + 1))
+                    with m.If(last_byte):
+                        m.next = "write"
+            with m.State("write"):
+                m.d.comb += self.host.w_en.eq(1)
+                m.d.sync += index.eq(index + 1)
+                m.next = "idle"
+            with m.State("locate"):
+                distance = depth - request.index
+                m.d.sync += [
+                    index.eq(request.index),
+                    byte.eq(0),
+                    bytes_left.eq(Mux(request.write, request.length, self._link.max_payload)),
+                    records_left.eq(request.count),
+                    room.eq(distance),
+                    beyond.eq(distance < 0),
+                ]
+                m.next = "check"
+            with m.State("check"):
+                # Counting records off takes no divider, and payloads are short.
+                m.d.sync += [
+                    bytes_left.eq(bytes_left - size),
+                    records_left.eq(records_left - 1),
+                    room.eq(room - 1),
+                ]
+                with m.If(~allowed | beyond):
+                    self._conclude(m, Status.BAD_ADDRESS)
+                with m.Elif(Mux(request.write, bytes_left == 0, records_left == 0)):
+                    self._conclude(m, Status.OK)
+                    m.d.sync += records_left.eq(request.count)
+                    with m.If(~request.write):
+                        m.next = "read"
+                with m.Elif(bytes_left < size):
+                    self._conclude(m, Status.BAD_LENGTH)
+                with m.Elif(room == 0):
+                    self._conclude(m, Status.BAD_ADDRESS)
+            with m.State("read"):
+                m.d.sync += [timer.eq(HOST_READ_LATENCY - 1), records_left.eq(records_left - 1)]
+                with m.If(records_left == 0):
+                    m.next = "idle"
+                with m.Else():
+                    m.d.comb += self.host.r_en.eq(1)
+                    m.next = "wait"
+            with m.State("wait"):
+                m.d.sync += timer.eq(timer - 1)
+                with m.If(timer == 0):
+                    m.next = "pick"
+            with m.State("pick"):
+                padded = Cat(self.host.r_data, C(0, 8))
+                m.d.sync += self.o.payload.eq(padded.word_select(byte, 8))
+                m.next = "give"
+            with m.State("give"):
+                m.d.comb += self.o.valid.eq(1)
+                with m.If(self.o.ready):
+                    m.d.sync += byte.eq(byte + 1)
+                    m.next = "pick"
+                    with m.If(last_byte):
+                        m.d.sync += [byte.eq(0), index.eq(index + 1)]
+                        m.next = "read"
+        return m
+
+    def _conclude(self, m: Module, status: Status) -> None:
+        """Give the verdict of a check."""
+        m.d.sync += [self.status.eq(status), self.checked.eq(1)]
+        m.next = "idle"

@@ -1,0 +1,97 @@
+"""The whole device: a core behind a UART."""
+
+from amaranth.hdl import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from spikewright.frames import ID_SIZE, LinkSpec
+from spikewright.spec import CoreSpec
+
+from .core import Core
+from .counters import Counters
+from .decoder import CommandDecoder
+from .receiver import FrameReceiver
+from .transmitter import ReplyTransmitter
+from .uart import UARTReceiver, UARTTransmitter
+
+__all__ = ["Top"]
+
+
+class Top(wiring.Component):
+    """A core that a host loads and runs over two wires.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    link : LinkSpec
+    build_id : bytes
+        What the device answers as its build, ``ID_SIZE`` bytes.
+
+    Members
+    -------
+    rx : In(1)
+        From the host, idle high, asynchronous.
+    tx : Out(1)
+        To the host, idle high.
+    image_valid : Out(1)
+        The core holds a whole image.
+    active : Out(1)
+        Something is going on. While it is low, nothing changes until ``rx`` falls.
+    """
+
+    rx: In(1, init=1)
+    tx: Out(1, init=1)
+    image_valid: Out(1)
+    active: Out(1)
+
+    def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes = bytes(ID_SIZE)) -> None:
+        self._spec = spec
+        self._link = link
+        self._build_id = build_id
+        super().__init__()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec, link = self._spec, self._link
+        m.submodules.uart_rx = uart_rx = UARTReceiver(link.divisor)
+        m.submodules.uart_tx = uart_tx = UARTTransmitter(link.divisor)
+        m.submodules.receiver = receiver = FrameReceiver(link)
+        m.submodules.transmitter = transmitter = ReplyTransmitter(link)
+        m.submodules.decoder = decoder = CommandDecoder(spec, link, build_id=self._build_id)
+        m.submodules.counters = counters = Counters(spec)
+        m.submodules.core = core = Core(spec)
+
+        wiring.connect(m, uart_rx.o, receiver.i)
+        wiring.connect(m, receiver.o_frame, decoder.i_frame)
+        wiring.connect(m, receiver.o, decoder.i)
+        wiring.connect(m, decoder.o, transmitter.i)
+        wiring.connect(m, decoder.o_send, transmitter.i_send)
+        wiring.connect(m, transmitter.o, uart_tx.i)
+        wiring.connect(m, decoder.o_spikes, core.i_spikes)
+        wiring.connect(m, decoder.host, core.host)
+        parts = (uart_rx, uart_tx, receiver, transmitter, decoder)
+        m.d.comb += [
+            uart_rx.rx.eq(self.rx),
+            self.tx.eq(uart_tx.tx),
+            decoder.end.eq(receiver.end),
+            receiver.mark.eq(decoder.mark),
+            receiver.rewind.eq(decoder.rewind),
+            transmitter.sequence.eq(decoder.sequence),
+            decoder.locked.eq(transmitter.locked),
+            decoder.counters.eq(counters.values),
+            decoder.busy.eq(core.busy),
+            decoder.spikes.eq(core.spikes),
+            core.step.eq(decoder.step),
+            core.clear.eq(decoder.clear),
+            counters.step.eq(decoder.step),
+            counters.axon.eq(core.i_spikes.valid & core.i_spikes.ready),
+            counters.cycle.eq(core.events.cycle),
+            counters.synapses.eq(core.events.synapses),
+            counters.saturated.eq(core.events.saturated),
+            counters.spikes.eq(core.spikes.mask & core.spikes.en.replicate(spec.lanes)),
+            counters.error.eq(receiver.error),
+            counters.hold.eq(decoder.hold),
+            self.image_valid.eq(decoder.image_valid),
+            self.active.eq(Cat(part.active for part in parts).any()),
+        ]
+        return m

@@ -1,0 +1,210 @@
+"""The host's end of the link for cocotb benches: a serial line, frames and requests."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cobs import cobs
+from cocotb.queue import Queue
+from cocotb.triggers import FallingEdge, Timer, with_timeout
+from fastcrc import crc32
+
+from spikewright.frames import (
+    CRC_SIZE,
+    END,
+    REPLY,
+    REPLY_PAYLOADS,
+    REQUEST_PAYLOADS,
+    SKIP,
+    Command,
+    Status,
+)
+
+__all__ = [
+    "Host",
+    "Line",
+    "Reply",
+    "decode_body",
+    "decode_spikes",
+    "encode_frame",
+    "encode_spikes",
+    "payload",
+]
+
+
+def encode_frame(body: bytes) -> bytes:
+    """A body as it goes over the line."""
+    return bytes(cobs.encode(body + crc32.iscsi(body).to_bytes(CRC_SIZE, "little"))) + b"\0"
+
+
+def decode_body(frame: bytes) -> bytes:
+    """The body of a frame without its zero, which must be undamaged."""
+    content = bytes(cobs.decode(frame))
+    body = content[:-CRC_SIZE]
+    assert content[-CRC_SIZE:] == crc32.iscsi(body).to_bytes(CRC_SIZE, "little"), content.hex()
+    return body
+
+
+def payload(command: Command, *values: int, rest: bytes = b"") -> bytes:
+    """A request's payload from the fields of its head, in order, and what follows."""
+    fields = REQUEST_PAYLOADS[command].fields
+    head = b"".join(
+        value.to_bytes(field.width // 8, "little")
+        for field, value in zip(fields, values, strict=True)
+    )
+    return head + rest
+
+
+def encode_spikes(timesteps: Iterable[Iterable[int]]) -> bytes:
+    """Code the lines that spike in each timestep."""
+    coded = bytearray()
+    for lines in timesteps:
+        previous = -1
+        for line in lines:
+            skips, rest = divmod(line - previous - 1, SKIP)
+            coded += bytes([SKIP] * skips + [rest])
+            previous = line
+        coded.append(END)
+    return bytes(coded)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply, taken apart; ``rest`` is what follows the fixed head of an OK reply."""
+
+    sequence: int
+    command: int
+    status: Status
+    payload: bytes
+
+    @classmethod
+    def from_body(cls, body: bytes) -> "Reply":
+        """Take a body apart."""
+        header = REPLY.unpack(body[: REPLY.size])
+        sequence, command, status = (int(values[0]) for values in header.values())
+        return cls(sequence, command, Status(status), body[REPLY.size :])
+
+    @property
+    def head(self) -> dict[str, int]:
+        """Fields of the fixed head."""
+        fields = REPLY_PAYLOADS[Command(self.command)].fields
+        values, offset = {}, 0
+        for field in fields:
+            end = offset + field.width // 8
+            values[field.name] = int.from_bytes(self.payload[offset:end], "little")
+            offset = end
+        return values
+
+    @property
+    def rest(self) -> bytes:
+        """What follows the fixed head."""
+        return self.payload[REPLY_PAYLOADS[Command(self.command)].size :]
+
+
+class Line:
+    """Bytes over ``rx`` and ``tx``; what comes is split at zeros into :attr:`frames`."""
+
+    def __init__(self, rx: Any, tx: Any, bit_ns: int) -> None:
+        self.rx = rx
+        self.tx = tx
+        self.bit_ns = bit_ns
+        self.frames: Queue[bytes] = Queue()
+        rx.value = 1
+
+    async def send(self, data: bytes, *, gap_bits: int = 0) -> None:
+        """Send bytes, with some idle bits before each."""
+        for byte in data:
+            if gap_bits:
+                await Timer(gap_bits * self.bit_ns, "ns")
+            await self.send_bits(byte << 1 | 1 << 9, 10)
+
+    async def send_bits(self, bits: int, count: int) -> None:
+        """Send bits, lowest first; the line stays at the last one."""
+        done = 0
+        while done < count:
+            level = bits >> done & 1
+            run = 1
+            while done + run < count and bits >> (done + run) & 1 == level:
+                run += 1
+            self.rx.value = level
+            await Timer(run * self.bit_ns, "ns")
+            done += run
+
+    async def listen(self) -> None:
+        """Receive for ever."""
+        frame = bytearray()
+        while True:
+            await FallingEdge(self.tx)
+            await Timer(self.bit_ns // 2, "ns")
+            assert self.tx.value == 0
+            byte = 0
+            for bit in range(8):
+                await Timer(self.bit_ns, "ns")
+                byte |= int(self.tx.value) << bit
+            await Timer(self.bit_ns, "ns")
+            assert self.tx.value == 1
+            if byte:
+                frame.append(byte)
+            else:
+                self.frames.put_nowait(bytes(frame))
+                frame.clear()
+
+
+class Host(Line):
+    """Requests and replies, without any retry of its own."""
+
+    sequence = 0
+    nonce = 0x1234_5678
+
+    async def request(self, command: int, content: bytes = b"", *, sequence: int = -1) -> None:
+        """Send a request with the next sequence number, or a given one."""
+        if sequence < 0:
+            sequence = self.sequence
+            self.sequence = (sequence + 1) % 256
+        await self.send(encode_frame(bytes([sequence, command]) + content))
+
+    async def reply(self, *, timeout_us: int = 2000) -> Reply:
+        """Wait for the next reply."""
+        frame = await with_timeout(self.frames.get(), timeout_us, "us")
+        return Reply.from_body(decode_body(frame))
+
+    async def ask(
+        self, command: Command, *values: int, rest: bytes = b"", status: Status = Status.OK
+    ) -> Reply:
+        """Send a well-formed request and check the reply's header."""
+        sequence = self.sequence
+        await self.request(command, payload(command, *values, rest=rest))
+        reply = await self.reply()
+        assert (reply.sequence, reply.command, reply.status) == (sequence, command, status), reply
+        return reply
+
+    async def hello(self, *, sequence: int = 0) -> Reply:
+        """Open a session."""
+        self.sequence = sequence
+        self.nonce += 1
+        reply = await self.ask(Command.HELLO, self.nonce)
+        assert reply.head["nonce"] == self.nonce
+        return reply
+
+    async def quiet(self, bits: int = 400) -> None:
+        """See that no frame comes for some bit times."""
+        await Timer(bits * self.bit_ns, "ns")
+        assert self.frames.empty()
+
+
+def decode_spikes(coded: bytes, timesteps: int, lines: int) -> npt.NDArray[np.bool_]:
+    """Decode whole timesteps: ``bool[timesteps, lines]``."""
+    spikes = np.zeros((timesteps, lines), np.bool_)
+    timestep, line = 0, 0
+    for byte in coded:
+        if byte == END:
+            timestep, line = timestep + 1, 0
+        else:
+            line += byte
+            if byte != SKIP:
+                spikes[timestep, line] = True
+                line += 1
+    assert timestep == timesteps
+    return spikes
