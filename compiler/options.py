@@ -24,8 +24,10 @@ class CompileOptions:
         On a spike ``v`` loses ``v_threshold - v_reset``, or becomes ``v_reset``. Needed by every
         spiking neuron.
     reset_delay : bool or None
-        The reset takes effect in the next timestep (snnTorch's default) or at once. Needed by
-        every spiking neuron.
+        The reset takes effect in the next timestep, on what v would be there, or at once. Needed by
+        every spiking neuron. snnTorch's default is a delayed one; its ``Leaky`` (not ``RLeaky``)
+        with ``reset_mechanism="zero"`` lets the next timestep's input in, and so is False here
+        whatever it was given.
     discretization : {"euler", "exact"}
         With dt/tau = x the decay is ``1 - x`` and the input's gain ``x`` (as in snnTorch's
         export, Norse and Lava), or ``exp(-x)`` and ``1 - exp(-x)``.
