@@ -1,6 +1,6 @@
 """Golden model: the timestep semantics in NumPy, equal to the RTL in every bit and every cycle."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class Neurons:
     @classmethod
     def of(cls, image: CoreImage, where: slice) -> "Neurons":
         """Those of an image's neurons in the range ``where``."""
-        return cls(*(image.arrays[name][where].astype(np.int64) for name in cls.__annotations__))
+        return cls(*(image.arrays[f.name][where].astype(np.int64) for f in fields(cls)))
 
 
 def synaptic_current(i: Array, acc: Array, neurons: Neurons, spec: CoreSpec) -> tuple[Array, Bools]:
@@ -187,7 +187,8 @@ class GoldenRun:
 class GoldenModel:
     """A core with an image in it, many samples at once, each with a state of its own.
 
-    Bit-exact with the RTL in every register, and its ``cycles`` are the RTL's.
+    Bit-exact with the RTL in every register, and its ``cycles`` are the RTL's. The state arrays may
+    be written between timesteps; timesteps change them in place.
 
     Parameters
     ----------
