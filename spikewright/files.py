@@ -3,6 +3,7 @@
 import io
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def write_whole(path: Path | str, data: bytes) -> None:
         partial.write_bytes(data)
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise DataError(
             f"Cannot write {str(target)!r}: {error.strerror}.",
             hint="Name a file in a folder that is there and that you may write to.",

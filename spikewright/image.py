@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -319,7 +320,8 @@ class CoreImage:
             partial.write_bytes(self.to_bytes())
             partial.replace(target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise ImageError(f"Cannot write image {str(target)!r}: {error.strerror}.") from None
 
     @classmethod

@@ -189,7 +189,7 @@ def test_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     _pip("install", "--no-deps", "--target", str(site), str(wheel))
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    modules = "cli compiler sim.golden hdl.core runtime.device boards".split()
+    modules = ["cli", "compiler", "sim.golden", "hdl.core", "runtime.device", "boards"]
     code = (
         "import sys, importlib\n"
         f"for name in {modules}: importlib.import_module('spikewright.' + name)\n"

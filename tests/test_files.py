@@ -1,0 +1,192 @@
+import io
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from spikewright.errors import DataError
+from spikewright.files import (
+    MAX_BYTES,
+    fit_spikes,
+    read_arrays,
+    read_result,
+    read_spikes,
+    result_bytes,
+    spikes_bytes,
+    write_whole,
+)
+from spikewright.image import Manifest, Population
+from spikewright.sim.cases import draw_case
+from spikewright.spec import CoreSpec
+from spikewright.target import RunResult
+
+SPIKES = np.random.default_rng(3).random((2, 5, 4)) < 0.5
+
+
+def saved(path: Path, **arrays: npt.ArrayLike) -> Path:
+    np.savez(path, allow_pickle=False, **{k: np.asarray(array) for k, array in arrays.items()})
+    return path
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_spikes_of_any_number_type(dtype: type, tmp_path: Path) -> None:
+    found = read_spikes(saved(tmp_path / "in.npz", spikes=SPIKES.astype(dtype), other=[1]))
+    assert found.dtype == np.bool_
+    assert np.array_equal(found, SPIKES)
+
+
+def test_spikes_without_samples_are_one_sample(tmp_path: Path) -> None:
+    found = read_spikes(saved(tmp_path / "in.npz", spikes=SPIKES[1]))
+    assert np.array_equal(found, SPIKES[1:])
+
+
+def test_spikes_bytes_read_back(tmp_path: Path) -> None:
+    write_whole(tmp_path / "in.npz", spikes_bytes(SPIKES))
+    assert np.array_equal(read_spikes(tmp_path / "in.npz"), SPIKES)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros(3), "must have shape [samples, timesteps, axons] or [timesteps, axons], none "),
+        (np.zeros((1, 2, 3, 4)), "not [1, 2, 3, 4]."),
+        (np.zeros((0, 2, 3)), "none of them 0, not [0, 2, 3]."),
+        (np.full((2, 3), 2), "must be 0 or 1, not other values of int64 (largest: 2)."),
+        (np.full((2, 3), np.nan), "must be 0 or 1, not other values of float64 (largest: nan)."),
+        (np.full((2, 3), "1"), "must be 0 or 1, not other values of <U1."),
+    ],
+)
+def test_wrong_spikes(array: npt.NDArray[Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        read_spikes(saved(tmp_path / "in.npz", spikes=array))
+    assert message in error.value.what
+    assert error.value.hint
+
+
+def test_missing_array_names_those_there(tmp_path: Path) -> None:
+    path = saved(tmp_path / "in.npz", data=SPIKES)
+    with pytest.raises(DataError) as error:
+        read_spikes(path)
+    assert error.value.what == f"{str(path)!r} has no array 'spikes'; its arrays: 'data'."
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        read_spikes(tmp_path / "in.npz")
+    assert error.value.what == f"Cannot read '{tmp_path}/in.npz': No such file or directory."
+
+
+def test_every_cut_and_many_flips_are_errors(tmp_path: Path) -> None:
+    """A changed file is an error, or (where zip keeps what nobody reads) the same spikes."""
+    whole = spikes_bytes(SPIKES)
+    path = tmp_path / "in.npz"
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError):
+            read_spikes(path)
+    refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        try:
+            found = read_spikes(path)
+        except DataError:
+            refused += 1
+        else:
+            assert np.array_equal(found, SPIKES), place
+    assert refused > len(whole) / 2
+
+
+def test_pickle_is_refused(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "run",))
+
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Trap()], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(tmp_path / "in.npz", "w") as archive:
+        archive.writestr("spikes.npy", buffer.getvalue())
+    (tmp_path / "bare.npz").write_bytes(pickle.dumps(Trap()))
+    for name in ("in.npz", "bare.npz"):
+        with pytest.raises(DataError, match="plain arrays"):
+            read_spikes(tmp_path / name)
+    assert not (tmp_path / "run").exists()
+
+
+def test_array_larger_than_the_limit_is_not_unpacked(tmp_path: Path) -> None:
+    """1 GiB of zeros in 1 MB of file."""
+    path = tmp_path / "in.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("spikes.npy", "w", force_zip64=True) as member,
+    ):
+        for _ in range((MAX_BYTES >> 24) + 1):
+            member.write(bytes(1 << 24))
+    with pytest.raises(DataError, match="holds an array over 1024 MiB"):
+        read_arrays(path)
+
+
+def test_header_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    header = {"descr": "|b1", "fortran_order": False, "shape": (1 << 20, 1 << 20, 1 << 20)}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    with zipfile.ZipFile(tmp_path / "in.npz", "w") as archive:
+        archive.writestr("spikes.npy", buffer.getvalue())
+    with pytest.raises(DataError):
+        read_spikes(tmp_path / "in.npz")
+
+
+@pytest.mark.parametrize(("lines", "fits"), [(3, True), (8, True), (4, False), (9, False)])
+def test_spikes_must_fit_the_inputs_or_the_core(lines: int, fits: bool) -> None:
+    image = draw_case(1, spec=CoreSpec(axons=8, neurons=8)).image
+    inputs = (Population(name="a", first=0, count=1), Population(name="b", first=1, count=2))
+    object.__setattr__(image, "manifest", Manifest(inputs=inputs))
+    spikes = np.zeros((1, 1, lines), np.bool_)
+    if fits:
+        assert fit_spikes(spikes, image) is spikes
+        return
+    with pytest.raises(DataError) as error:
+        fit_spikes(spikes, image)
+    assert error.value.what == (
+        f"Spikes must have 3 (or all 8 of the core) axons for this image, not {lines}."
+    )
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_result_reads_back(full: bool, tmp_path: Path) -> None:
+    cycles = np.arange(10).reshape(2, 5)
+    v = np.arange(40, dtype=np.int32).reshape(2, 5, 4) - 20
+    result = RunResult(SPIKES, cycles if full else None, cycles.sum(axis=1), v if full else None)
+    write_whole(tmp_path / "out.npz", result_bytes(result))
+    found = read_result(tmp_path / "out.npz")
+    for name in ("spikes", "cycles", "total_cycles", "v"):
+        wanted, got = getattr(result, name), getattr(found, name)
+        assert np.array_equal(wanted, got) if wanted is not None else got is None
+
+
+def test_result_without_spikes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "out.npz", total_cycles=[1])
+    with pytest.raises(DataError) as error:
+        read_result(path)
+    assert error.value.what == f"{str(path)!r} has no array 'spikes'."
+
+
+def test_write_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    write_whole(target, b"old")
+    (tmp_path / "out.partial").mkdir()
+    (tmp_path / "folder").mkdir()
+    for name, why in (
+        ("out", "Is a directory"),  # its partial file
+        ("folder", "Is a directory"),
+        ("out/in", "Not a directory"),
+        ("absent/out", "No such file or directory"),
+    ):
+        with pytest.raises(DataError) as error:
+            write_whole(tmp_path / name, b"new")
+        assert error.value.what == f"Cannot write '{tmp_path}/{name}': {why}."
+    assert target.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out", "out.partial"]
