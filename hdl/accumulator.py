@@ -30,8 +30,6 @@ class Accumulators(wiring.Component):
     slot, first_open : In
         The slot of this timestep, and the first group that is not yet updated in it: words for
         earlier groups count for the next timestep.
-    active : Out(1)
-        Sums are on their way to the memory.
     read_slot, read_group : In
         Accumulators that ``acc`` shows two cycles later, while no word comes in.
     acc : Out
@@ -48,7 +46,6 @@ class Accumulators(wiring.Component):
             "word": In(weight_word(spec)),
             "slot": In(slot),
             "first_open": In(range(spec.groups + 1)),
-            "active": Out(1),
             "read_slot": In(slot),
             "read_group": In(group),
             "acc": Out(acc_lanes(spec)),
@@ -72,7 +69,6 @@ class Accumulators(wiring.Component):
         m.d.comb += slot_now.eq(self.slot + (self.word.group < self.first_open))
         valid = Signal(3)
         m.d.sync += valid.eq(Cat(self.word.valid, valid))
-        m.d.comb += self.active.eq(self.word.valid | valid.any())
         for bank in range(banks):
             delay = self.word.synapses[f"delay{bank}"] if spec.delay_bits else 0
             slot = Signal.like(self.slot, name=f"slot{bank}")

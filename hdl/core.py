@@ -108,7 +108,7 @@ class Core(wiring.Component):
             scheduler.step.eq(self.step),
             scheduler.clear.eq(self.clear),
             scheduler.waiting.eq(pending.waiting),
-            scheduler.integrating.eq(pending.o.valid | rows.active | acc.active),
+            scheduler.streaming.eq(pending.o.valid | rows.active),
             scheduler.commit.eq(commit),
             self.busy.eq(scheduler.busy),
             pending.take.eq(start),

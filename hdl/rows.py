@@ -33,7 +33,7 @@ class RowFetch(wiring.Component):
     o : Out
         Weight word; cannot be stalled.
     active : Out(1)
-        Sources or words are on their way to ``o``.
+        Rows are being looked up or read; ``o`` follows two cycles after the address of a word.
     descriptor_addr, descriptor_data, descriptor_en : In
         Write port of the directory.
     weight_addr, weight_data, weight_en : In
@@ -127,7 +127,7 @@ class RowFetch(wiring.Component):
         m.d.comb += [
             weight_read.addr.eq(self.read_addr),
             weight_read.en.eq(1),
-            self.active.eq(found | head_valid | row_valid | read_valid),
+            self.active.eq(found | head_valid | row_valid),
         ]
         with m.If(row_valid):
             m.d.comb += weight_read.addr.eq(row.first_word)

@@ -10,6 +10,9 @@ from .neuron import commit_layout
 
 __all__ = ["Scheduler"]
 
+_DRAIN = 5
+"""Cycles from the address of the last weight word to its sum being in the accumulators."""
+
 
 class Scheduler(wiring.Component):
     """Sequence timesteps and clears.
@@ -24,8 +27,8 @@ class Scheduler(wiring.Component):
         Start a timestep, or a clear; ignored while busy.
     waiting : In(1)
         Sources are pending.
-    integrating : In(1)
-        Sources, words or sums are on their way.
+    streaming : In(1)
+        Sources or words are on their way.
     enable : Out(1)
         Hand out pending sources.
     commit : In
@@ -53,7 +56,7 @@ class Scheduler(wiring.Component):
             "step": In(1),
             "clear": In(1),
             "waiting": In(1),
-            "integrating": In(1),
+            "streaming": In(1),
             "enable": Out(1),
             "commit": In(commit_layout(spec)),
             "flush": Out(1),
@@ -72,6 +75,7 @@ class Scheduler(wiring.Component):
         m = Module()
         spec = self._spec
         warm_up = Signal(2)
+        drained = Signal(range(_DRAIN))
         level_spiked = Signal()
         spiked = Signal()
         level_ends = Signal()
@@ -100,9 +104,12 @@ class Scheduler(wiring.Component):
                 # Spikes committed in the last cycle take two more to come out of their queue.
                 m.d.comb += [self.busy.eq(1), self.timestep_busy.eq(1)]
                 m.d.sync += warm_up.eq((warm_up << 1) | 1)
-                with m.If(~self.waiting & ~self.integrating):
-                    m.d.sync += warm_up.eq(0)
-                    m.next = "UPDATE"
+                m.d.sync += drained.eq(0)
+                with m.If(~self.waiting & ~self.streaming):
+                    m.d.sync += drained.eq(drained + 1)
+                    with m.If(drained == _DRAIN - 1):
+                        m.d.sync += [drained.eq(0), warm_up.eq(0)]
+                        m.next = "UPDATE"
             with m.State("UPDATE"):
                 m.d.comb += [self.busy.eq(1), self.timestep_busy.eq(1), self.issue_valid.eq(1)]
                 m.d.sync += self.issue.eq(self.issue + 1)

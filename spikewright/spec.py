@@ -214,17 +214,17 @@ class CoreSpec:
     @property
     def integrate_overhead(self) -> int:
         """Cycles of an integration beyond ``max(1, words)`` for each pending source."""
-        return 12
+        return 11
 
     @property
     def timestep_overhead(self) -> int:
         """Cycles of a timestep beyond integrations, group updates and the last update's latency."""
-        return 2
+        return 1
 
     @property
     def clear_cycles(self) -> int:
         """Cycles of the command that clears v, i, refractory, accumulators and pending spikes."""
-        return self.groups * self.delay_slots + 2
+        return self.groups * self.delay_slots + 1
 
     # Identity
 
