@@ -1,10 +1,14 @@
 """RTLIL and Verilog of a component, as synthesis and Verilator want them."""
 
+import copy
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 from amaranth.back import rtlil
+from amaranth.hdl import Fragment, MemoryInstance, Value
+from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
 from spikewright.errors import ToolError
@@ -12,8 +16,8 @@ from spikewright.errors import ToolError
 __all__ = ["to_rtlil", "to_verilog"]
 
 _INTERNAL_ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
-_ZERO_INIT = re.compile(
-    r"^  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*  end\n",
+_EMPTY_INIT = re.compile(
+    r"^  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \{ +\}\n(?:    .*\n)*?  end\n",
     re.MULTILINE,
 )
 
@@ -21,9 +25,10 @@ _ZERO_INIT = re.compile(
 def to_rtlil(component: wiring.Component, *, name: str) -> str:
     """Convert to RTLIL, without source locations.
 
-    Amaranth initializes every memory, and the zeros are harmful: Yosys takes 40 times longer, and
-    an iCE40 SPRAM has no initial content. So a memory whose initial content is all zero is emitted
-    with undefined content; its user must write before reading. Any other content is kept.
+    Amaranth initializes every memory, and the zeros are harmful: Yosys takes 40 times longer with
+    them, Amaranth itself minutes, and an iCE40 SPRAM cannot have them. So a memory whose initial
+    content is all zero is emitted with undefined content: write it before reading. Any other
+    content is kept.
 
     Parameters
     ----------
@@ -32,8 +37,14 @@ def to_rtlil(component: wiring.Component, *, name: str) -> str:
     name : str
         Name of the top module.
     """
-    text: str = rtlil.convert(component, name=name, emit_src=False)
-    return _ZERO_INIT.sub("", text)
+    ports = {}
+    for path, member, value in component.signature.flatten(component):
+        direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
+        ports["__".join(map(str, path))] = (Value.cast(value), direction)
+    fragment = Fragment.get(component, None)
+    _forget_zeros(fragment)
+    text: str = rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
+    return _EMPTY_INIT.sub("", text)
 
 
 def to_verilog(component: wiring.Component, *, name: str) -> str:
@@ -71,3 +82,12 @@ write_verilog -norename
             hint="If it is missing: pip install 'amaranth[builtin-yosys]'.",
         )
     return done.stdout
+
+
+def _forget_zeros(fragment: Fragment) -> None:
+    """Take the content from zeroed memories, in copies of their data: others may share that."""
+    if isinstance(fragment, MemoryInstance) and not any(fragment._data._init._raw):
+        fragment._data = copy.copy(fragment._data)
+        fragment._data._init = SimpleNamespace(_raw=())
+    for part, _name, _where in fragment.subfragments:
+        _forget_zeros(part)

@@ -17,6 +17,7 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ports are copied as little-endian bytes");
 
+// Drivers derive from it: the C functions below take its address and theirs as the same.
 class Bench {
     static constexpr uint64_t HALF_CYCLE_NS = 5;
 
@@ -84,3 +85,7 @@ inline uint32_t bits(const Port& port, unsigned offset, unsigned width) {
     }
     return static_cast<uint32_t>(value & ((uint64_t{1} << width) - 1));
 }
+
+EXPORT int bench_start_trace(Bench* bench, const char* path) { return bench->start_trace(path); }
+
+EXPORT void bench_stop_trace(Bench* bench) { bench->stop_trace(); }

@@ -51,9 +51,7 @@ struct Random {
     }
 };
 
-class Core {
-    Bench bench_;
-    Vtop& top_ = bench_.top;
+class Core : public Bench {
     uint64_t cycle_ = 0;
 
     // Axon spikes that are offered, one a cycle but for gaps, whatever else goes on.
@@ -70,7 +68,7 @@ class Core {
     bool stray_ = false;
 
     void observe() {
-        const auto& spikes = top_.spikes;
+        const auto& spikes = top.spikes;
         if (bits(spikes, 0, 1)) {
             const int group = bits(spikes, 1, GROUP_BITS);
             if (!spikes_ || group < next_group_) stray_ = true;
@@ -79,7 +77,7 @@ class Core {
                 for (uint32_t mask = bits(spikes, 1 + GROUP_BITS, LANES); mask; mask &= mask - 1)
                     spikes_[group * LANES + __builtin_ctz(mask)] = 1;
         }
-        const auto& events = top_.events;
+        const auto& events = top.events;
         cycles_ += bits(events, 0, 1);
         if (const uint32_t lanes = bits(events, 1, LANES)) synapses_ += __builtin_popcount(lanes);
         if (const uint32_t lanes = bits(events, 1 + LANES, LANES))
@@ -87,49 +85,49 @@ class Core {
     }
 
     void offer() {
-        auto& valid = top_.i_spikes___05Fvalid;
+        auto& valid = top.i_spikes___05Fvalid;
         if (valid || !axons_left_ || hold_) return;
         if (gap_odds_ && random_.below(256) < gap_odds_) return;
         valid = 1;
-        top_.i_spikes___05Fpayload = *axon_;
+        top.i_spikes___05Fpayload = *axon_;
     }
 
     // Inputs change while the clock is low, outputs settle, then everything moves on at the rise.
     void cycle() {
         offer();
-        top_.clk = 0;
-        bench_.eval();
+        top.clk = 0;
+        eval();
         observe();
-        const bool taken = top_.i_spikes___05Fvalid && top_.i_spikes___05Fready;
-        top_.clk = 1;
-        bench_.eval();
+        const bool taken = top.i_spikes___05Fvalid && top.i_spikes___05Fready;
+        top.clk = 1;
+        eval();
         ++cycle_;
         if (taken) {
-            top_.i_spikes___05Fvalid = 0;
+            top.i_spikes___05Fvalid = 0;
             ++axon_;
             --axons_left_;
         }
     }
 
     void select(uint32_t region, uint32_t index) {
-        top_.host___05Fregion = region;
-        top_.host___05Findex = index;
+        top.host___05Fregion = region;
+        top.host___05Findex = index;
     }
 
-    // Reads are pipelined: one a cycle, each answered READ_LATENCY cycles later.
     template <typename Take>
     void fetch(uint32_t region, uint32_t first, uint32_t count, Take take) {
-        for (uint32_t i = 0; i < count + READ_LATENCY - 1; ++i) {
-            top_.host___05Fr_en = i < count;
-            if (i < count) select(region, first + i);
+        for (uint32_t i = 0; i < count; ++i) {
+            select(region, first + i);
+            top.host___05Fr_en = 1;
             cycle();
-            if (i + 1 >= READ_LATENCY) take(i + 1 - READ_LATENCY);
+            top.host___05Fr_en = 0;
+            for (int wait = 1; wait < READ_LATENCY; ++wait) cycle();
+            take(i);
         }
-        top_.host___05Fr_en = 0;
     }
 
     void record(const Sweep& sweep, uint64_t timestep) {
-        const auto& port = top_.host___05Fr_data;
+        const auto& port = top.host___05Fr_data;
         fetch(sweep.region, sweep.first, sweep.count, [&](uint32_t index) {
             for (uint32_t i = 0; i < sweep.columns; ++i) {
                 const Column& column = sweep.column[i];
@@ -141,7 +139,7 @@ class Core {
     }
 
     Outcome wait_while_busy(uint64_t limit) {
-        for (; top_.busy; --limit) {
+        for (; top.busy; --limit) {
             if (!limit) return HUNG;
             cycle();
         }
@@ -160,9 +158,9 @@ class Core {
         spikes_ = run.spikes + t * run.neurons;
         synapses_ = saturations_ = next_group_ = 0;
         const uint64_t start = cycle_;
-        top_.step = 1;
+        top.step = 1;
         cycle();
-        top_.step = 0;
+        top.step = 0;
         if (t + 1 < run.timesteps) axons_left_ = run.counts[t + 1];
         if (run.stall_seed) {
             static constexpr uint32_t ODDS[] = {0, 64, 192, 250};
@@ -180,41 +178,40 @@ class Core {
     }
 
   public:
-    explicit Core(uint32_t seed) : bench_(seed) {
-        top_.i_spikes___05Fvalid = 0;
-        top_.step = top_.clear = 0;
-        top_.host___05Fw_en = top_.host___05Fr_en = 0;
-        top_.rst = 1;
+    explicit Core(uint32_t seed) : Bench(seed) {
+        top.i_spikes___05Fvalid = 0;
+        top.step = top.clear = 0;
+        top.host___05Fw_en = top.host___05Fr_en = 0;
+        top.rst = 1;
         for (int i = 0; i < 4; ++i) cycle();
-        top_.rst = 0;
+        top.rst = 0;
         cycle();
         stray_ = false;
     }
 
-    Bench& bench() { return bench_; }
     uint64_t cycles() const { return cycle_; }
 
     void write(uint32_t region, uint32_t first, uint32_t count, size_t size, const uint8_t* data) {
-        auto& port = top_.host___05Fw_data;
+        auto& port = top.host___05Fw_data;
         std::memset(&port, 0, sizeof port);
-        top_.host___05Fw_en = 1;
+        top.host___05Fw_en = 1;
         for (uint32_t i = 0; i < count; ++i, data += size) {
             select(region, first + i);
             std::memcpy(&port, data, size);
             cycle();
         }
-        top_.host___05Fw_en = 0;
+        top.host___05Fw_en = 0;
     }
 
     void read(uint32_t region, uint32_t first, uint32_t count, size_t size, uint8_t* data) {
-        const auto& port = top_.host___05Fr_data;
+        const auto& port = top.host___05Fr_data;
         fetch(region, first, count, [&](uint32_t i) { std::memcpy(data + i * size, &port, size); });
     }
 
     Outcome clear(uint64_t cycles) {
-        top_.clear = 1;
+        top.clear = 1;
         cycle();
-        top_.clear = 0;
+        top.clear = 0;
         const uint64_t start = cycle_;
         if (const Outcome outcome = wait_while_busy(cycles)) return outcome;
         return cycle_ - start + 1 == cycles ? OK : WRONG_CYCLES;
@@ -239,9 +236,9 @@ class Core {
 
 }  // namespace
 
-EXPORT Core* core_open(uint32_t seed) { return new Core(seed); }
+EXPORT Core* bench_open(uint32_t seed) { return new Core(seed); }
 
-EXPORT void core_close(Core* core) { delete core; }
+EXPORT void bench_close(Core* core) { delete core; }
 
 EXPORT uint64_t core_cycles(const Core* core) { return core->cycles(); }
 
@@ -258,9 +255,3 @@ EXPORT void core_read(Core* core, uint32_t region, uint32_t first, uint32_t coun
 EXPORT int core_clear(Core* core, uint64_t cycles) { return core->clear(cycles); }
 
 EXPORT int core_run(Core* core, Run* run) { return core->run(*run); }
-
-EXPORT int core_start_trace(Core* core, const char* path) {
-    return core->bench().start_trace(path);
-}
-
-EXPORT void core_stop_trace(Core* core) { core->bench().stop_trace(); }

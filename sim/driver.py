@@ -1,13 +1,73 @@
-"""The C interface of the core's driver, core.cpp: structures and functions, for ctypes."""
+"""Compiled models through ctypes: one instance of any, and the structures of the core's driver."""
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-__all__ = ["Column", "Run", "Sweep", "bind", "bind_core"]
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.errors import SpikewrightError, ToolError
+from spikewright.spec import CoreSpec, Region, index_width
+
+from .verilate import TraceFormat
+
+__all__ = ["CORE_FUNCTIONS", "Column", "CoreRun", "Instance", "Run", "Sweep", "bind", "plan_sweeps"]
 
 _POINTER, _U32, _U64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+_BENCH = (
+    ("bench_open", _POINTER, _U32),
+    ("bench_close", None, _POINTER),
+    ("bench_start_trace", ctypes.c_int, _POINTER, ctypes.c_char_p),
+    ("bench_stop_trace", None, _POINTER),
+)
+_RECORDS = (_POINTER, _U32, _U32, _U32, _U32, _POINTER)
+CORE_FUNCTIONS = (
+    ("core_cycles", _U64, _POINTER),
+    ("core_write", None, *_RECORDS),
+    ("core_read", None, *_RECORDS),
+    ("core_clear", ctypes.c_int, _POINTER, _U64),
+    ("core_run", ctypes.c_int, _POINTER, _POINTER),
+)
+"""Of core.cpp."""
+
+
+@dataclass(frozen=True)
+class CoreRun:
+    """What the RTL did in T timesteps; N neuron slots, D delay slots.
+
+    Attributes
+    ----------
+    spikes : bool[T, N]
+        Spikes of every neuron slot.
+    cycles : int64[T]
+        Clock cycles of each timestep.
+    synapses : int64[T]
+        Deliveries over a nonzero weight in each timestep.
+    saturations : int64[T]
+        Neuron updates in which i or v was clamped, in each timestep.
+    v : int32[T, N] or None
+        Membrane potentials after each timestep; None unless recorded.
+    i : int32[T, N] or None
+        Synaptic currents after each timestep; None unless recorded, or the spec keeps none.
+    refractory : int32[T, N] or None
+        Refractory counters after each timestep; None unless recorded, or the spec has none.
+    acc : int32[T, D, N] or None
+        Accumulators after each timestep by slot; slot ``t % D`` is the one timestep t consumes.
+        None unless recorded.
+    """
+
+    spikes: npt.NDArray[np.bool_]
+    cycles: npt.NDArray[np.int64]
+    synapses: npt.NDArray[np.int64]
+    saturations: npt.NDArray[np.int64]
+    v: npt.NDArray[np.int32] | None = None
+    i: npt.NDArray[np.int32] | None = None
+    refractory: npt.NDArray[np.int32] | None = None
+    acc: npt.NDArray[np.int32] | None = None
 
 
 class Column(ctypes.Structure):
@@ -63,20 +123,122 @@ def bind(path: Path, functions: Iterable[tuple[Any, ...]]) -> ctypes.CDLL:
     return library
 
 
-def bind_core(path: Path) -> ctypes.CDLL:
-    """Load a library that was built from core.cpp."""
-    records = (_POINTER, _U32, _U32, _U32, _U32, _POINTER)
-    return bind(
-        path,
-        (
-            ("core_open", _POINTER, _U32),
-            ("core_close", None, _POINTER),
-            ("core_cycles", _U64, _POINTER),
-            ("core_write", None, *records),
-            ("core_read", None, *records),
-            ("core_clear", ctypes.c_int, _POINTER, _U64),
-            ("core_run", ctypes.c_int, _POINTER, ctypes.POINTER(Run)),
-            ("core_start_trace", ctypes.c_int, _POINTER, ctypes.c_char_p),
-            ("core_stop_trace", None, _POINTER),
-        ),
-    )
+class Instance:
+    """One instance of a compiled model; owns its memory and its waveform file.
+
+    Parameters
+    ----------
+    library : Path
+        Built from a driver with ``bench_open`` and ``bench_close``.
+    functions : iterable of tuple
+        The driver's other functions, as for :func:`bind`.
+    trace : {None, "vcd", "fst"}
+        What it was built for.
+    seed : int
+        Of the content of uninitialized registers and memories.
+    """
+
+    _pointer: int | None = None
+
+    def __init__(
+        self,
+        library: Path,
+        functions: Iterable[tuple[Any, ...]],
+        *,
+        trace: TraceFormat | None,
+        seed: int,
+    ) -> None:
+        self._library = bind(library, (*_BENCH, *functions))
+        self._trace = trace
+        self._pointer = self._library.bench_open(seed & 0xFFFFFFFF)
+
+    @property
+    def _handle(self) -> int:
+        if self._pointer is None:
+            raise SpikewrightError(
+                "Simulation is closed.", hint="Start another; the compiled model is kept."
+            )
+        return self._pointer
+
+    def start_trace(self, path: Path | str) -> None:
+        """Write a waveform of all that happens from now on, in the format that was built for.
+
+        Raises
+        ------
+        ToolError
+            The model was built without ``trace``, or the file cannot be written.
+        """
+        if self._trace is None:
+            raise ToolError("Model was built without waveforms.", hint="Build it with trace='vcd'.")
+        if not self._library.bench_start_trace(self._handle, str(path).encode()):
+            raise ToolError(
+                f"Cannot write waveform {str(path)!r}.", hint="Is its folder there, and writable?"
+            )
+
+    def stop_trace(self) -> None:
+        """Finish the waveform file. Harmless if there is none."""
+        self._library.bench_stop_trace(self._handle)
+
+    def close(self) -> None:
+        """Give back the memory and finish the waveform. Harmless if done twice."""
+        if self._pointer is not None:
+            self._library.bench_close(self._pointer)
+            self._pointer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def plan_sweeps(
+    spec: CoreSpec, names: Collection[str], timesteps: int
+) -> tuple[dict[str, npt.NDArray[np.int32]], ctypes.Array[Sweep]]:
+    """Arrays for state variables that are to be recorded, and the sweeps that fill them.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    names : collection of str
+        Any of ``v``, ``i``, ``refractory`` and ``acc``; those that the spec does not keep are
+        left out.
+    timesteps : int
+
+    Returns
+    -------
+    values : dict of str to int32[timesteps, neurons], for acc int32[timesteps, slots, neurons]
+    sweeps : ctypes array
+        Points into ``values``.
+    """
+    values = {}
+    sweeps = []
+    state = Sweep(region=Region.STATE, first=0, count=spec.neurons)
+    offset = 0
+    for field in spec.memories[Region.STATE].layout.fields:
+        if field.name in names:
+            array = values[field.name] = np.zeros((timesteps, spec.neurons), np.int32)
+            column = Column(array.ctypes.data, spec.neurons, offset, field.width, field.signed)
+            state.column[state.columns] = column
+            state.columns += 1
+        offset += field.width
+    if state.columns:
+        sweeps.append(state)
+    if "acc" in names:
+        array = values["acc"] = np.zeros((timesteps, spec.delay_slots, spec.neurons), np.int32)
+        for slot in range(spec.delay_slots):
+            first = slot << index_width(spec.neurons)
+            sweep = Sweep(region=Region.ACCUMULATORS, first=first, count=spec.neurons, columns=1)
+            address = array.ctypes.data + slot * spec.neurons * array.itemsize
+            stride = spec.delay_slots * spec.neurons
+            sweep.column[0] = Column(address, stride, 0, spec.acc_bits, True)
+            sweeps.append(sweep)
+    return values, (Sweep * len(sweeps))(*sweeps)

@@ -19,12 +19,11 @@ constexpr Port PORTS[] = {
 };
 constexpr uint32_t PORT_COUNT = sizeof PORTS / sizeof PORTS[0];
 
-struct Model {
-    Bench bench;
+struct Model : Bench {
     void* values[PORT_COUNT];
 
-    explicit Model(uint32_t seed) : bench(seed), values{
-#define PORT(member, name, width, input) &bench.top.member,
+    explicit Model(uint32_t seed) : Bench(seed), values{
+#define PORT(member, name, width, input) &top.member,
 #include "ports.inc"
 #undef PORT
     } {}
@@ -39,14 +38,14 @@ EXPORT const char* model_port_name(uint32_t port) { return PORTS[port].name; }
 EXPORT uint32_t model_port_width(uint32_t port) { return PORTS[port].width; }
 EXPORT uint32_t model_port_input(uint32_t port) { return PORTS[port].input; }
 
-EXPORT Model* model_open(uint32_t seed) {
+EXPORT Model* bench_open(uint32_t seed) {
     auto* model = new Model(seed);
-    model->bench.eval();
+    model->eval();
     return model;
 }
 
-EXPORT void model_close(Model* model) {
-    model->bench.top.final();
+EXPORT void bench_close(Model* model) {
+    model->top.final();
     delete model;
 }
 
@@ -56,21 +55,15 @@ EXPORT void model_get(Model* model, uint32_t port, uint8_t* bytes) {
 
 EXPORT void model_set(Model* model, uint32_t port, const uint8_t* bytes) {
     std::memcpy(model->values[port], bytes, size_of(port));
-    model->bench.eval();
+    model->eval();
 }
 
 EXPORT void model_tick(Model* model, uint32_t clock, uint64_t cycles) {
     auto* level = static_cast<CData*>(model->values[clock]);
     for (; cycles; --cycles) {
         *level = 1;
-        model->bench.eval();
+        model->eval();
         *level = 0;
-        model->bench.eval();
+        model->eval();
     }
 }
-
-EXPORT int model_start_trace(Model* model, const char* path) {
-    return model->bench.start_trace(path);
-}
-
-EXPORT void model_stop_trace(Model* model) { model->bench.stop_trace(); }

@@ -5,18 +5,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from spikewright.errors import ToolError
+from spikewright.target import Report
 
-from .driver import bind
-from .verilate import Build, Report, TraceFormat, build_library
+from .driver import Instance
+from .verilate import Build, TraceFormat, build_library
 
 __all__ = ["Clock", "Model", "Port", "Ports"]
 
 _DRIVER = Path(__file__).with_name("model.cpp")
 _CLOCKS = ("clk", "clock")
+_POINTER, _U32 = ctypes.c_void_p, ctypes.c_uint32
+_FUNCTIONS = (
+    ("model_port_count", _U32),
+    ("model_port_name", ctypes.c_char_p, _U32),
+    ("model_port_width", _U32, _U32),
+    ("model_port_input", _U32, _U32),
+    ("model_get", None, _POINTER, _U32, ctypes.c_char_p),
+    ("model_set", None, _POINTER, _U32, ctypes.c_char_p),
+    ("model_tick", None, _POINTER, _U32, ctypes.c_uint64),
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Port:
     is_input: bool
 
 
-class Model:
+class Model(Instance):
     """One instance of a Verilog module; several may live side by side.
 
     Registers and memories that nothing initializes start with seeded random content.
@@ -79,20 +88,12 @@ class Model:
         seed: int = 1,
         report: Report | None = None,
     ) -> None:
-        build = Build(optimize=1, trace=trace)
-        self._pointer: int | None = None
-        self._library = _bind(build_library(verilog, _DRIVER, top=top, build=build, report=report))
-        self._trace = trace
+        build = Build(trace=trace)
+        library = build_library(verilog, _DRIVER, top=top, build=build, report=report)
+        super().__init__(library, _FUNCTIONS, trace=trace, seed=seed)
         self.ports = tuple(self._port(k) for k in range(self._library.model_port_count()))
         self.io = Ports(self)
         self.clock = Clock(self, clock)
-        self._pointer = self._library.model_open(seed & 0xFFFFFFFF)
-
-    @property
-    def _handle(self) -> int:
-        if self._pointer is None:
-            raise ToolError("Model is closed.", hint="Build another; the compiled library is kept.")
-        return self._pointer
 
     def _port(self, index: int) -> Port:
         library = self._library
@@ -126,42 +127,8 @@ class Model:
         """Let an input rise and fall so many times."""
         self._library.model_tick(self._handle, port.index, cycles)
 
-    def start_vcd_trace(self, path: Path | str) -> None:
-        """Write a waveform of everything from now on, in the format chosen when building.
-
-        Raises
-        ------
-        ToolError
-            The model was built without traces, or the file cannot be written.
-        """
-        if self._trace is None:
-            raise ToolError("Model was built without traces.", hint="Build it with trace='vcd'.")
-        if not self._library.model_start_trace(self._handle, str(path).encode()):
-            raise ToolError(f"Cannot write waveform {str(path)!r}.")
-
-    def stop_vcd_trace(self) -> None:
-        """Finish the waveform file. Harmless if there is none."""
-        self._library.model_stop_trace(self._handle)
-
-    def close(self) -> None:
-        """Give back the model's memory; it cannot be used any more. Harmless if done twice."""
-        if self._pointer is not None:
-            self._library.model_close(self._pointer)
-            self._pointer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
+    start_vcd_trace = Instance.start_trace
+    stop_vcd_trace = Instance.stop_trace
 
 
 class Ports:
@@ -225,23 +192,3 @@ class Clock:
         if self._port is None:
             raise ToolError("Model has no clock.", hint="Name its clock input: clock='...'.")
         self._model.tick(self._port, cycles)
-
-
-def _bind(path: Path) -> ctypes.CDLL:
-    pointer, u32 = ctypes.c_void_p, ctypes.c_uint32
-    return bind(
-        path,
-        (
-            ("model_port_count", u32),
-            ("model_port_name", ctypes.c_char_p, u32),
-            ("model_port_width", u32, u32),
-            ("model_port_input", u32, u32),
-            ("model_open", pointer, u32),
-            ("model_close", None, pointer),
-            ("model_get", None, pointer, u32, ctypes.c_char_p),
-            ("model_set", None, pointer, u32, ctypes.c_char_p),
-            ("model_tick", None, pointer, u32, ctypes.c_uint64),
-            ("model_start_trace", ctypes.c_int, pointer, ctypes.c_char_p),
-            ("model_stop_trace", None, pointer),
-        ),
-    )

@@ -59,7 +59,7 @@ class Build:
         Macros for the driver.
     """
 
-    optimize: Literal[1, 2, 3] = 2
+    optimize: Literal[1, 2, 3] = 1
     trace: TraceFormat | None = None
     defines: Mapping[str, int] = field(default_factory=dict)
 

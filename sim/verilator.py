@@ -2,24 +2,21 @@
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spikewright.errors import MismatchError, SpecError, SpikewrightError, ToolError
 from spikewright.image import CoreImage
-from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
-from spikewright.target import Progress, RunResult
+from spikewright.target import Progress, Report, RunResult
 
-from .driver import Column, Run, Sweep, bind_core
+from .driver import CORE_FUNCTIONS, CoreRun, Instance, Run, plan_sweeps
 from .model import Model
-from .verilate import Build, Report, TraceFormat, build_library
+from .verilate import Build, TraceFormat, build_library
 
 __all__ = ["CoreRun", "CoreSimulator", "VerilatorTarget", "build_model"]
 
@@ -36,42 +33,7 @@ _OUTCOMES = {
 }
 
 
-@dataclass(frozen=True)
-class CoreRun:
-    """What the RTL did in T timesteps; N neuron slots, D delay slots.
-
-    Attributes
-    ----------
-    spikes : bool[T, N]
-        Spikes of every neuron slot.
-    cycles : int64[T]
-        Clock cycles of each timestep.
-    synapses : int64[T]
-        Deliveries over a nonzero weight in each timestep.
-    saturations : int64[T]
-        Neuron updates in which i or v was clamped, in each timestep.
-    v : int32[T, N] or None
-        Membrane potentials after each timestep; None unless recorded.
-    i : int32[T, N] or None
-        Synaptic currents after each timestep; None unless recorded, or the spec keeps none.
-    refractory : int32[T, N] or None
-        Refractory counters after each timestep; None unless recorded, or the spec has none.
-    acc : int32[T, D, N] or None
-        Accumulators after each timestep by slot; slot ``t % D`` is the one timestep t consumes.
-        None unless recorded.
-    """
-
-    spikes: npt.NDArray[np.bool_]
-    cycles: npt.NDArray[np.int64]
-    synapses: npt.NDArray[np.int64]
-    saturations: npt.NDArray[np.int64]
-    v: npt.NDArray[np.int32] | None = None
-    i: npt.NDArray[np.int32] | None = None
-    refractory: npt.NDArray[np.int32] | None = None
-    acc: npt.NDArray[np.int32] | None = None
-
-
-class CoreSimulator:
+class CoreSimulator(Instance):
     """The Verilated core of one spec. State survives between calls.
 
     Everything goes through the core's own ports: images in and state out through the host port,
@@ -83,7 +45,7 @@ class CoreSimulator:
     spec : CoreSpec
         The core to build; compiled once, then taken from the cache.
     optimize : {1, 2, 3}
-        Compiler effort, g++'s ``-O``: 1 builds fastest, 3 runs fastest.
+        The C++ compiler's ``-O``. 3 takes twice as long to build as 1 and runs 5 % faster.
     trace : {None, "vcd", "fst"}
         Build so that :meth:`start_trace` can write waveforms of that format; slower.
     seed : int
@@ -101,14 +63,12 @@ class CoreSimulator:
         self,
         spec: CoreSpec,
         *,
-        optimize: Literal[1, 2, 3] = 2,
+        optimize: Literal[1, 2, 3] = 1,
         trace: TraceFormat | None = None,
         seed: int = 1,
         report: Report | None = None,
     ) -> None:
-        self._pointer: int | None = None
         self._spec = spec
-        self._trace = trace
         self._timestep = 0
         verilog, latency = _core_verilog(spec)
         defines = {
@@ -118,14 +78,7 @@ class CoreSimulator:
         }
         build = Build(optimize=optimize, trace=trace, defines=defines)
         library = build_library(verilog, _DRIVER, top="core", build=build, report=report)
-        self._library = bind_core(library)
-        self._pointer = self._library.core_open(seed & 0xFFFFFFFF)
-
-    @property
-    def _handle(self) -> int:
-        if self._pointer is None:
-            raise SpikewrightError("Core simulator is closed.", hint="Make another one.")
-        return self._pointer
+        super().__init__(library, CORE_FUNCTIONS, trace=trace, seed=seed)
 
     @property
     def spec(self) -> CoreSpec:
@@ -206,9 +159,9 @@ class CoreSimulator:
         counts, axons = self._events(spikes)
         spec, steps = self._spec, len(spikes)
         fired = np.zeros((steps, spec.neurons), np.bool_)
-        totals = {name: np.zeros(steps, np.int64) for name in ("cycles", "synapses", "saturations")}
+        cycles, synapses, saturations = np.zeros((3, steps), np.int64)
         names = _VARIABLES if record is True else tuple(record or ())
-        values, sweeps = self._sweeps(names, steps)
+        values, sweeps = plan_sweeps(spec, names, steps)
         run = Run(
             timesteps=steps,
             counts=counts.ctypes.data,
@@ -217,14 +170,16 @@ class CoreSimulator:
             cycle_limit=_cycle_limit(spec),
             stall_seed=0 if stall_seed is None else (stall_seed & 0xFFFFFFFF) + 1,
             spikes=fired.ctypes.data,
+            cycles=cycles.ctypes.data,
+            synapses=synapses.ctypes.data,
+            saturations=saturations.ctypes.data,
             sweeps=ctypes.addressof(sweeps),
             sweep_count=len(sweeps),
-            **{name: total.ctypes.data for name, total in totals.items()},
         )
         outcome = self._library.core_run(self._handle, ctypes.byref(run))
         self._timestep += run.timestep
         self._check(outcome, f"in timestep {self._timestep}", run.cycle_limit)
-        return CoreRun(fired, **totals, **values)
+        return CoreRun(fired, cycles, synapses, saturations, **values)
 
     def _events(
         self, spikes: npt.NDArray[np.bool_]
@@ -237,38 +192,6 @@ class CoreSimulator:
             )
         counts = spikes.sum(axis=1, dtype=np.uint32)
         return counts, np.nonzero(spikes)[1].astype(np.uint16)
-
-    def _sweeps(
-        self, names: Sequence[str], steps: int
-    ) -> tuple[dict[str, npt.NDArray[np.int32]], "ctypes.Array[Sweep]"]:
-        """Arrays for what is to be recorded, and the reads that fill them."""
-        spec = self._spec
-        values = {}
-        sweeps = []
-        kept = spec.memories[Region.STATE].layout
-        state = Sweep(region=Region.STATE, first=0, count=spec.neurons)
-        for name, (offset, width, signed) in _placed(kept).items():
-            if name in names:
-                values[name] = np.zeros((steps, spec.neurons), np.int32)
-                column = Column(values[name].ctypes.data, spec.neurons, offset, width, signed)
-                state.column[state.columns] = column
-                state.columns += 1
-        if state.columns:
-            sweeps.append(state)
-        if "acc" in names:
-            values["acc"] = np.zeros((steps, spec.delay_slots, spec.neurons), np.int32)
-            for slot in range(spec.delay_slots):
-                address = values["acc"].ctypes.data + 4 * slot * spec.neurons
-                stride = spec.delay_slots * spec.neurons
-                sweep = Sweep(
-                    region=Region.ACCUMULATORS,
-                    first=slot << index_width(spec.neurons),
-                    count=spec.neurons,
-                    columns=1,
-                )
-                sweep.column[0] = Column(address, stride, 0, spec.acc_bits, 1)
-                sweeps.append(sweep)
-        return values, (Sweep * len(sweeps))(*sweeps)
 
     def read(
         self, region: Region, first: int = 0, count: int | None = None
@@ -324,43 +247,6 @@ class CoreSimulator:
                 f"Core {_OUTCOMES[outcome].format(limit=limit)}, {when}.",
                 hint="This is a fault of the RTL or of its specification: please report it.",
             )
-
-    def start_trace(self, path: Path | str) -> None:
-        """Write a waveform of all that happens from now on.
-
-        Raises
-        ------
-        ToolError
-            The core was built without ``trace``, or the file cannot be written.
-        """
-        if self._trace is None:
-            raise ToolError("Core was built without waveforms.", hint="Build it with trace='vcd'.")
-        if not self._library.core_start_trace(self._handle, str(path).encode()):
-            raise ToolError(f"Cannot write waveform {str(path)!r}.")
-
-    def stop_trace(self) -> None:
-        """Finish the waveform file. Harmless if there is none."""
-        self._library.core_stop_trace(self._handle)
-
-    def close(self) -> None:
-        """Give back the model's memory. Harmless if done twice."""
-        if self._pointer is not None:
-            self._library.core_close(self._pointer)
-            self._pointer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class VerilatorTarget:
@@ -439,16 +325,6 @@ def _cycle_limit(spec: CoreSpec) -> int:
     integrate = spec.integrate_overhead + spec.sources * spec.groups
     levels = spec.groups * (spec.update_latency + spec.integrate_overhead)
     return 2 * (spec.timestep_overhead + integrate + levels + spec.groups + 1000)
-
-
-def _placed(layout: Layout) -> dict[str, tuple[int, int, bool]]:
-    """Offset, width and signedness of each field."""
-    places = {}
-    offset = 0
-    for field in layout.fields:
-        places[field.name] = (offset, field.width, field.signed)
-        offset += field.width
-    return places
 
 
 def build_model(
