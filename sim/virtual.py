@@ -21,8 +21,8 @@ from .verilate import Build, Report, build_library
 
 __all__ = ["VIRTUAL_LINK", "VirtualBoard", "VirtualTarget"]
 
-VIRTUAL_LINK = LinkSpec(clock_hz=100_000_000, baud_hz=12_500_000)
-"""Eight clock cycles a bit, so that simulation spends its time on the core."""
+VIRTUAL_LINK = LinkSpec(clock_hz=100_000_000, baud_hz=25_000_000)
+"""Four clock cycles a bit, so that simulation spends its time on the core."""
 _DRIVER = Path(__file__).with_name("virtual.cpp")
 _SLICE_CYCLES = 20_000
 """Simulated between two looks at the terminal."""

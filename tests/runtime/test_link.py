@@ -1,0 +1,128 @@
+import errno
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikewright.errors import LinkError
+from spikewright.runtime.link import Link, available_ports, decode_frame, encode_frame
+from spikewright.runtime.session import Session
+from spikewright.sim.terminal import Terminal
+
+
+class Echo:
+    """Sends back what comes, with something in front."""
+
+    is_active = False
+
+    def __init__(self, before: bytes = b"") -> None:
+        self.before = before
+
+    def exchange(self, data: bytes) -> bytes:
+        return self.before + data
+
+
+class Deaf:
+    is_active = False
+
+    def exchange(self, data: bytes) -> bytes:
+        return b""
+
+
+@pytest.mark.parametrize("size", [1, 2, 253, 254, 255, 1027])
+def test_frame_round_trip_and_every_flipped_bit(size: int) -> None:
+    body = np.random.default_rng(size).integers(3, size=size, dtype=np.uint8).tobytes()
+    frame = encode_frame(body)
+    assert frame.index(0) == len(frame) - 1
+    assert decode_frame(frame[:-1]) == body
+    for bit in range(8 * (len(frame) - 1)):
+        harmed = bytearray(frame[:-1])
+        harmed[bit // 8] ^= 1 << bit % 8
+        assert decode_frame(bytes(harmed)) is None
+    for end in range(len(frame) - 1):
+        assert decode_frame(frame[:end]) is None
+
+
+def test_no_port() -> None:
+    with pytest.raises(LinkError) as caught:
+        Link("/dev/ttyNothing7")
+    assert caught.value.what == "There is no port /dev/ttyNothing7."
+    for port in available_ports():
+        assert port in caught.value.hint
+
+
+def test_no_serial_port(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(LinkError, match=f"Port {file} cannot be opened: .*\nIs it a serial port?"):
+        Link(str(file))
+
+
+def test_bad_baud_rate() -> None:
+    with Terminal(Echo()) as port, pytest.raises(LinkError, match="cannot be opened at -1 baud"):
+        Link(port.path, baud_hz=-1)
+
+
+def test_port_in_use() -> None:
+    with Terminal(Echo()) as port, Link(port.path):
+        with pytest.raises(LinkError, match=f"Port {port.path} is in use."):
+            Link(port.path)
+
+
+def test_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("serial.Serial", refuse)  # as root nothing is forbidden
+    with pytest.raises(LinkError, match="Port /dev/ttyS0 may not be opened by this user."):
+        Link("/dev/ttyS0")
+
+
+def test_frames_arrive_whatever_is_between() -> None:
+    noise = bytes([1, 0, 0, 2, 3, 0]) + bytes([7]) * 5000 + bytes([0])
+    with Terminal(Echo(noise)) as port, Link(port.path) as link:
+        link.send(encode_frame(b"hello"))
+        assert link.receive(5.0) == b"hello"
+        assert link.damaged >= 3
+        assert link.receive(0.0) is None
+
+
+def test_receive_gives_up_in_time_even_in_endless_noise() -> None:
+    class Babble(Echo):
+        is_active = True
+
+        def exchange(self, data: bytes) -> bytes:
+            time.sleep(0.001)
+            return b"\x03\x00"
+
+    for line in (Deaf(), Babble()):
+        with Terminal(line) as port, Link(port.path) as link:
+            start = time.monotonic()
+            assert link.receive(0.2) is None
+            assert 0.2 <= time.monotonic() - start < 2
+
+
+def test_port_that_vanishes() -> None:
+    port = Terminal(Deaf())
+    with Link(port.path) as link:
+        port.close()
+        with pytest.raises(LinkError, match=f"Port {port.path} vanished"):
+            link.receive(5.0)
+    port = Terminal(Deaf())
+    with Link(port.path) as link:
+        port.close()
+        with pytest.raises(LinkError, match=f"Port {port.path} vanished"):
+            link.send(b"\0")
+
+
+def test_nobody_answers() -> None:
+    with Terminal(Deaf()) as port, Link(port.path, baud_hz=4_000_000) as link:
+        with pytest.raises(LinkError, match=f"No answer on {port.path} at 4000000 baud.\n"):
+            Session(link, retry_s=0.01).open()
+
+
+def test_only_noise_answers() -> None:
+    with Terminal(Echo(b"\x05\x06\x00")) as port, Link(port.path, baud_hz=4_000_000) as link:
+        with pytest.raises(LinkError, match="only noise .*damaged frames.*\nGive the baud rate"):
+            Session(link, retry_s=0.01).open()
