@@ -31,9 +31,8 @@ __all__ = ["CommandDecoder"]
 
 _OPEN_ENDED = (Command.WRITE, Command.RUN)
 _PARSED = {
-    command: layout.size
+    command: 0 if command is Command.COMMIT else layout.size
     for command, layout in REQUEST_PAYLOADS.items()
-    if command is not Command.COMMIT
 }
 """Bytes of a payload that are taken into the head register; a COMMIT's go to :class:`ImageLoad`."""
 
@@ -215,7 +214,7 @@ class CommandDecoder(wiring.Component):
             m.d.comb += sink.payload.eq(self.i.payload)
         with m.If(self.step):
             m.d.sync += parts.timestep.eq(parts.timestep + 1)
-        with m.If(self.clear):
+        with m.If(self.clear | parts.load.begin):
             m.d.sync += parts.timestep.eq(0)
 
     def _look_up(self, m: Module, parts: _Parts) -> None:
@@ -227,7 +226,7 @@ class CommandDecoder(wiring.Component):
                 with m.Case(command):
                     m.d.sync += [
                         parts.is_known.eq(1),
-                        parts.head_size.eq(_PARSED.get(command, 0)),
+                        parts.head_size.eq(_PARSED[command]),
                         parts.length_fits.eq(
                             frame.length >= layout.size
                             if command in _OPEN_ENDED

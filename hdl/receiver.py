@@ -3,7 +3,7 @@
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.memory import Memory
+from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import CRC_SIZE, REQUEST, LinkSpec
@@ -80,7 +80,14 @@ class FrameReceiver(wiring.Component):
         self._present(m, ring.read_port(), frames, tail)
         return m
 
-    def _receive(self, m, w_port, frames, head, tail) -> None:
+    def _receive(
+        self,
+        m: Module,
+        w_port: WritePort,
+        frames: SyncFIFOBuffered,
+        head: Signal,
+        tail: Signal,
+    ) -> None:
         """Write payloads from `head` on, and move it on only for a good frame."""
         link = self._link
         depth = link.window * link.max_payload
@@ -136,7 +143,7 @@ class FrameReceiver(wiring.Component):
             with m.If(good):
                 m.d.sync += head.eq(head + frame.length)
 
-    def _present(self, m, r_port, frames, tail) -> None:
+    def _present(self, m: Module, r_port: ReadPort, frames: SyncFIFOBuffered, tail: Signal) -> None:
         """Show the oldest frame and its bytes, which pass the memory and a register."""
         frame = self.o_frame
         offset = Signal(range(self._link.max_payload + 1))

@@ -1,6 +1,6 @@
 """The host's bytes as records of the core's memories, and back."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,8 +33,8 @@ class RecordAccess(wiring.Component):
     checked : Out(1)
         ``status`` is there, and stays until ``start``.
     status : Out
-        ``OK``; ``BAD_ADDRESS``: unknown region, not writable (readable), or past its end;
-        ``BAD_LENGTH``: not whole records, or more than ``max_payload`` bytes to read.
+        ``OK``; ``BAD_ADDRESS``: unknown region, or not writable (readable); ``BAD_LENGTH``: not
+        whole records, or more than ``max_payload`` bytes to read; ``BAD_ADDRESS``: past its end.
     i : In(stream), 8 bits
         Bytes to write; a record takes one cycle beyond its bytes.
     o : Out(stream), 8 bits
@@ -135,17 +135,17 @@ class RecordAccess(wiring.Component):
                     records_left.eq(records_left - 1),
                     room.eq(room - 1),
                 ]
-                with m.If(~allowed | beyond):
+                with m.If(room == 0):
+                    m.d.sync += beyond.eq(1)
+                with m.If(~allowed):
                     self._conclude(m, Status.BAD_ADDRESS)
                 with m.Elif(Mux(request.write, bytes_left == 0, records_left == 0)):
-                    self._conclude(m, Status.OK)
+                    self._conclude(m, Mux(beyond, Status.BAD_ADDRESS, Status.OK))
                     m.d.sync += records_left.eq(request.count)
-                    with m.If(~request.write):
+                    with m.If(~request.write & ~beyond):
                         m.next = "read"
                 with m.Elif(bytes_left < size):
                     self._conclude(m, Status.BAD_LENGTH)
-                with m.Elif(room == 0):
-                    self._conclude(m, Status.BAD_ADDRESS)
             with m.State("read"):
                 m.d.sync += [timer.eq(HOST_READ_LATENCY - 1), records_left.eq(records_left - 1)]
                 with m.If(records_left == 0):
@@ -171,7 +171,7 @@ class RecordAccess(wiring.Component):
                         m.next = "read"
         return m
 
-    def _conclude(self, m: Module, status: Status) -> None:
+    def _conclude(self, m: Module, status: Status | Value) -> None:
         """Give the verdict of a check."""
         m.d.sync += [self.status.eq(status), self.checked.eq(1)]
         m.next = "idle"

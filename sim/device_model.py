@@ -125,6 +125,7 @@ class DeviceModel:
         header, payload = _fields(REQUEST, body), body[REQUEST.size :]
         sequence, command = header["sequence"], header["command"]
         is_hello = command == Command.HELLO
+        is_hello &= len(payload) == REQUEST_PAYLOADS[Command.HELLO].size
         if is_hello and self._opened != (sequence, payload):
             self._opened = sequence, payload
             self._expected = sequence
@@ -201,11 +202,11 @@ class DeviceModel:
         if memory is None or not memory.writable:
             return Status.BAD_ADDRESS, b""
         count, rest = divmod(len(data), memory.layout.size)
-        if rest or not count:
+        if rest:
             return Status.BAD_LENGTH, b""
         if index + count > memory.depth:
             return Status.BAD_ADDRESS, b""
-        records = np.frombuffer(data, np.uint8).reshape(count, -1)
+        records = np.frombuffer(data, np.uint8).reshape(count, memory.layout.size)
         self._memories[Region(region)][index : index + count] = records
         self._digest = self._digest[0] + len(payload), crc32.iscsi(payload, self._digest[1])
         return _OK
@@ -223,10 +224,12 @@ class DeviceModel:
 
     def _read(self, region: int, index: int, count: int) -> Answer:
         memory = self.spec.memories.get(Region(region)) if region in list(Region) else None
-        if memory is None or not memory.readable or index + count > memory.depth:
+        if memory is None or not memory.readable:
             return Status.BAD_ADDRESS, b""
-        if not 1 <= count * memory.layout.size <= self.link.max_payload:
+        if count * memory.layout.size > self.link.max_payload:
             return Status.BAD_LENGTH, b""
+        if index + count > memory.depth:
+            return Status.BAD_ADDRESS, b""
         records = self._memories[Region(region)]
         if self._core and region != Region.WEIGHTS:
             records = memory.layout.pack(self._state(self._core, Region(region)))
