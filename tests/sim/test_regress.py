@@ -112,6 +112,15 @@ def test_damaged_case_is_an_error_of_its_own(folder: Path, name: str, damage: st
     assert (whole.case, whole.status) == ("whole", "passed")
 
 
+@pytest.mark.parametrize("name", ["image.core", "spikes.npz", "golden.npz"])
+def test_file_of_another_case_is_an_error(folder: Path, name: str) -> None:
+    record_case(changed(DRAWN.image), ~DRAWN.spikes, folder / "other")
+    shutil.copy(folder / "other" / name, folder / "deep" / "one" / name)
+    with pytest.raises(DataError) as error:
+        load_case(folder / "deep" / "one")
+    assert error.value.reasons == (f"{name} does not match its hash",)
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '{"files": 3}', "[" * 100_000, "\x00"])
 def test_manifest_of_any_kind_is_an_error(folder: Path, text: str) -> None:
     path = folder / "deep" / "one" / "case.json"
