@@ -16,10 +16,10 @@ FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = ("cli", "console", "doctor", "summary")
 """Modules of the command line: they may import anything, and nothing imports them."""
-HDL_USERS = re.compile(r"sim/(verilator|virtual|bench|cocotb_\w+)\.py")
+HDL_USERS = re.compile(r"sim/(verilator|virtual|cocotb_\w+)\.py")
 """Files of sim/ that build RTL."""
 LIBRARIES = {
-    "amaranth": re.compile(r"(hdl|boards)/|sim/(verilator|bench)\.py"),
+    "amaranth": re.compile(r"(hdl|boards)/|sim/(verilator|cocotb_\w+)\.py"),
     "nir": re.compile(r"compiler/(frontend|nir_reader)\.py"),
     "h5py": re.compile(r"compiler/nir_reader\.py"),
     "serial": re.compile(r"runtime/link\.py"),
