@@ -62,12 +62,9 @@ def read_nir(path: Path | str) -> Network:
         raise ModelError(f"Cannot read network {str(source)!r}: {error.strerror}.") from None
     origin = {"name": source.name, "sha256": hashlib.sha256(data).hexdigest()}
     try:
-        graph, arrays = _parse(data)
-        return _network(graph, arrays, source.stem, origin)
+        return _network(*_parse(data), source.stem, origin)
     except ModelError as error:
-        raise ModelError(
-            f"Network {str(source)!r}: {error.what}", reasons=error.reasons, hint=error.hint
-        ) from None
+        raise _about(f"Network {str(source)!r}", error) from None
 
 
 def from_nir(graph: "nir.NIRGraph", name: str = "") -> Network:
@@ -76,7 +73,15 @@ def from_nir(graph: "nir.NIRGraph", name: str = "") -> Network:
         described, arrays = describe(graph)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"NIR graph is not valid: {error}.") from None
-    return _network(described, arrays, name, {})
+    try:
+        return _network(described, arrays, name, {})
+    except ModelError as error:
+        raise _about(f"NIR graph {name!r}" if name else "NIR graph", error) from None
+
+
+def _about(subject: str, error: ModelError) -> ModelError:
+    """The same error, saying what it is about."""
+    return ModelError(f"{subject}: {error.what}", reasons=error.reasons, hint=error.hint)
 
 
 def _parse(data: bytes) -> tuple[Any, Mapping[str, Array]]:

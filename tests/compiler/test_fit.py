@@ -71,6 +71,12 @@ def test_too_large_for_any_core() -> None:
         compile_network(layer(2, 2050), OPTIONS)
 
 
+def test_sizes_are_checked_before_matrices_are_made() -> None:
+    n = 1 << 20  # a crossbar of 8 TiB
+    with pytest.raises(ModelError, match=r"too large for any core:\n.*axons .*2048\], not 1048576"):
+        compile_network(chain(neuron(n=n)), OPTIONS)
+
+
 def test_options_must_agree_with_a_given_spec() -> None:
     options = CompileOptions(1.0, "zero", False, weight_bits=12, lanes=8)
     with pytest.raises(ModelError, match="weight_bits must be the spec's 8, not 12") as caught:

@@ -118,7 +118,7 @@ def bomb(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["node/nodes/fc/weight"]
         file["node/nodes/fc"].create_dataset(
-            "weight", (1 << 18, 1 << 18), "f4", chunks=(1024, 1024)
+            "weight", (1 << 15, 1 << 15), "f4", chunks=(1024, 1024)
         )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from networks import affine, chain, neuron, options
 
-from spikewright.compiler import compile_network
+from spikewright.compiler import compile_network, pipeline
+from spikewright.compiler.emit import emit
 from spikewright.compiler.ir import Circuit
 from spikewright.compiler.levels import assign_levels
 from spikewright.compiler.lower import lower
@@ -16,6 +17,7 @@ from spikewright.compiler.place import place
 from spikewright.compiler.quantize import quantize
 from spikewright.compiler.verify import check_circuit, check_image, check_network, check_quantized
 from spikewright.errors import ModelError
+from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
 NETWORK = chain(affine([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), neuron(n=3))
@@ -78,6 +80,16 @@ def test_an_image_with_other_weights() -> None:
     weights[1, 7] = 1
     with pytest.raises(ModelError, match="holds weights that the network does not have"):
         check_image(replace(image, weights=weights), placement, QUANTIZED)
+
+
+def test_the_compiler_checks_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*passes: Any) -> CoreImage:
+        image = emit(*passes)
+        return replace(image, weights=image.weights // 2)
+
+    monkeypatch.setattr(pipeline, "emit", faulty)
+    with pytest.raises(ModelError, match="does not hold the weights"):
+        compile_network(NETWORK, options())
 
 
 def test_neuron_parameters_of_a_wrong_size() -> None:
