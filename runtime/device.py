@@ -26,7 +26,7 @@ from .protocol import Hello, Request
 from .session import Session
 from .stream import RunStream, read_requests, records_in
 
-__all__ = ["Device", "DeviceRun", "LoadProgress", "SerialTarget"]
+__all__ = ["Device", "DeviceRun", "LoadProgress", "SerialTarget", "load_requests"]
 
 LoadProgress = Callable[[int, int], None]
 """Called with the bytes of a load that are done, verification included, and with all of them."""
@@ -132,7 +132,7 @@ class Device:
         written = sum(records.size for records in image.records.values())
         weights = image.records.get(Region.WEIGHTS, np.zeros((0, 1), np.uint8))
         total, done = written + (weights.size if verify else 0), 0
-        for request, reply in self.session.exchange(_load_requests(image, hello.max_payload)):
+        for request, reply in self.session.exchange(load_requests(image, hello.max_payload)):
             reply.check()
             if request.command is Command.WRITE and progress is not None:
                 done += len(request.payload) - _WRITE_HEAD
@@ -290,7 +290,7 @@ def _check_records(spec: CoreSpec, max_payload: int) -> None:
         )
 
 
-def _load_requests(image: CoreImage, max_payload: int) -> Iterator[Request]:
+def load_requests(image: CoreImage, max_payload: int) -> Iterator[Request]:
     """A whole load, from BEGIN to COMMIT; the digest grows with what is drawn."""
     yield Request(Command.BEGIN)
     crc = byte_count = 0

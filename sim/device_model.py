@@ -268,12 +268,16 @@ class DeviceModel:
 
     def _steps(self, codes: list[bytes], inputs: list[list[int]], count: int) -> Status:
         """Run timesteps while there is room for their spikes; keep what is left of ``codes``."""
-        for step in range(count):
+        known = len(self._decode(self._part) or [])  # spikes that were counted with an earlier RUN
+        inputs += [[]] * (count + 1 - len(inputs))
+        for lines in inputs[:count]:
             if self._room - len(self._out) < worst_timestep_bytes(self.spec):
                 return Status.PAUSED
-            self._step(inputs[step] if step < len(inputs) else [])
-            self._part = b""
+            self._step(lines)
+            self.counters["spikes_in"] += len(lines) - known
+            known, self._part = 0, b""
         self._part = codes[count] if count < len(codes) else b""
+        self.counters["spikes_in"] += len(inputs[count]) - known
         return Status.OK
 
     def _step(self, lines: list[int]) -> None:
@@ -285,7 +289,6 @@ class DeviceModel:
         grown = {
             "timesteps": 1,
             "cycles": int(result.cycles[0]),
-            "spikes_in": len(lines),
             "spikes_out": len(fired),
             "synaptic_operations": int(result.synaptic_operations[0]),
             "saturations": int(result.saturations[0]),
@@ -353,7 +356,7 @@ class DeviceModel:
             a_syn=neurons.get("a_syn", nothing),
             bias=neurons["bias"],
             v_threshold=neurons["v_threshold"],
-            reset=neurons["reset"],
+            reset=np.where(neurons["reset_to"], neurons["reset_by"], -neurons["reset_by"]),
             reset_to=neurons["reset_to"],
             refractory=neurons.get("refractory", nothing),
         )

@@ -29,7 +29,7 @@ LINKS = [LinkSpec(max_payload=64, window=2), LinkSpec(max_payload=128), LinkSpec
 
 @contextmanager
 def connect(line: Line) -> Iterator[Device]:
-    with Terminal(line) as port, Device(port.path, baud_hz=BAUD, retry_s=0.02) as device:
+    with Terminal(line) as port, Device(port.path, baud_hz=BAUD, retry_s=0.05) as device:
         yield device
 
 
@@ -206,20 +206,20 @@ def test_a_spec_that_the_frames_cannot_carry() -> None:
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 9, 40])
 def test_a_load_cut_short_leaves_no_valid_image(cut: int) -> None:
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(done: int, total: int) -> None:
         writes.append(done)
         if len(writes) == cut:
-            raise Stop
+            raise StopError
 
     writes: list[int] = []
     case = busy_case(timesteps=5)
     with connect(DeviceModel(SPEC, LinkSpec(max_payload=64, window=4))) as device:
         device.load(storm(SPEC))
         assert device.hello().image_id == storm(SPEC).id[:16]
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             device.load(case.image, progress=stop)
         assert device.hello().image_id is None
         with pytest.raises(BoardError, match="No image was loaded to the board"):
@@ -238,11 +238,11 @@ def test_weights_that_read_back_wrong() -> None:
 
     case = busy_case()
     words = len(case.image.weights)
-    with connect(Forgetful(SPEC)) as device:
-        with pytest.raises(
-            BoardError, match=f"of {words} weight words read back wrong, first word"
-        ):
-            device.load(case.image)
+    with (
+        connect(Forgetful(SPEC)) as device,
+        pytest.raises(BoardError, match=f"of {words} weight words read back wrong, first word"),
+    ):
+        device.load(case.image)
 
 
 def test_progress_of_a_load() -> None:
@@ -306,7 +306,7 @@ def test_target_is_the_golden_target() -> None:
     golden = GoldenTarget()
     golden.load(case.image)
     wanted = golden.run(case.spikes, record_v=True)
-    finished = []
+    finished: list[int] = []
     with Terminal(DeviceModel(SPEC)) as port:
         target = SerialTarget(f"{port.path}@{BAUD}")
         assert target.device.link.baud_hz == BAUD

@@ -1,4 +1,5 @@
 import errno
+import re
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from spikewright.errors import LinkError
 from spikewright.runtime.link import Link, available_ports, decode_frame, encode_frame
 from spikewright.runtime.session import Session
-from spikewright.sim.terminal import Terminal
+from spikewright.sim.terminal import Line, Terminal
 
 
 class Echo:
@@ -55,7 +56,7 @@ def test_no_port() -> None:
 def test_no_serial_port(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(LinkError, match=f"Port {file} cannot be opened: .*\nIs it a serial port?"):
+    with pytest.raises(LinkError, match=f"Port {file} cannot be opened: .*\nIs it a serial port"):
         Link(str(file))
 
 
@@ -65,9 +66,9 @@ def test_bad_baud_rate() -> None:
 
 
 def test_port_in_use() -> None:
-    with Terminal(Echo()) as port, Link(port.path):
-        with pytest.raises(LinkError, match=f"Port {port.path} is in use."):
-            Link(port.path)
+    with Terminal(Echo()) as port, Link(port.path), pytest.raises(LinkError) as caught:
+        Link(port.path)
+    assert caught.value.what == f"Port {port.path} is in use."
 
 
 def test_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +76,7 @@ def test_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("serial.Serial", refuse)  # as root nothing is forbidden
-    with pytest.raises(LinkError, match="Port /dev/ttyS0 may not be opened by this user."):
+    with pytest.raises(LinkError, match="Port /dev/ttyS0 may not be opened by this user"):
         Link("/dev/ttyS0")
 
 
@@ -116,13 +117,24 @@ def test_port_that_vanishes() -> None:
             link.send(b"\0")
 
 
+def what_open_raises(line: Line) -> str:
+    with Terminal(line) as port, Link(port.path, baud_hz=4_000_000) as link:
+        session = Session(link, retry_s=0.01)
+        with pytest.raises(LinkError) as caught:
+            session.open()
+    return str(caught.value).replace(port.path, "PORT")
+
+
 def test_nobody_answers() -> None:
-    with Terminal(Deaf()) as port, Link(port.path, baud_hz=4_000_000) as link:
-        with pytest.raises(LinkError, match=f"No answer on {port.path} at 4000000 baud.\n"):
-            Session(link, retry_s=0.01).open()
+    assert what_open_raises(Deaf()) == (
+        "No answer on PORT at 4000000 baud.\n"
+        "Is it the board's port, and does the board hold a Spikewright bitstream?"
+    )
 
 
 def test_only_noise_answers() -> None:
-    with Terminal(Echo(b"\x05\x06\x00")) as port, Link(port.path, baud_hz=4_000_000) as link:
-        with pytest.raises(LinkError, match="only noise .*damaged frames.*\nGive the baud rate"):
-            Session(link, retry_s=0.01).open()
+    assert re.fullmatch(
+        r"No answer on PORT at 4000000 baud, only noise \(\d+ bytes, [1-9]\d* damaged frames\)\.\n"
+        r"Give the baud rate that the board was built for, as in /dev/ttyUSB1@115200\.",
+        what_open_raises(Echo(b"\x05\x06\x00")),
+    )

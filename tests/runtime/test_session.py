@@ -2,17 +2,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from cobs import cobs
 from faulty import FaultyLine, Rates
 
 from spikewright.errors import BoardError, LinkError
 from spikewright.frames import Command, LinkSpec, Status
-from spikewright.runtime.link import Link
+from spikewright.runtime.link import Link, decode_frame, encode_frame
 from spikewright.runtime.protocol import Request
 from spikewright.runtime.session import Session
 from spikewright.sim.device_model import Answer, DeviceModel
 from spikewright.sim.terminal import Line, Terminal
-from spikewright.spec import CoreSpec
+from spikewright.spec import CoreSpec, Region
 
 SPEC = CoreSpec(axons=3, neurons=2048, lanes=1, weight_words=64)
 BAUD = 4_000_000
@@ -91,7 +90,7 @@ class Lossy:
     is_active = False
 
     def __init__(
-        self, line: Line, *, requests: set[int] = set(), replies: set[int] = set()
+        self, line: Line, *, requests: tuple[int, ...] = (), replies: tuple[int, ...] = ()
     ) -> None:
         self.line = line
         self.lose_requests, self.lose_replies = requests, replies
@@ -115,7 +114,7 @@ class Lossy:
 @pytest.mark.parametrize("lost", range(12))
 def test_one_lost_request_costs_one_retransmission(lost: int) -> None:
     device = Log()
-    line = Lossy(device, requests={lost})
+    line = Lossy(device, requests=(lost,))
     requests = records(10)
     with session(line) as host:
         assert len(list(host.exchange(requests))) == 10
@@ -126,7 +125,7 @@ def test_one_lost_request_costs_one_retransmission(lost: int) -> None:
 @pytest.mark.parametrize("lost", range(12))
 def test_one_lost_reply_costs_one_retransmission(lost: int) -> None:
     device = Log()
-    line = Lossy(device, replies={lost})
+    line = Lossy(device, replies=(lost,))
     requests = records(10)
     with session(line) as host:
         assert len(list(host.exchange(requests))) == 10
@@ -142,6 +141,28 @@ def test_retransmitted_hello_does_not_open_another_session() -> None:
         assert len(list(host.exchange(requests))) == 5
         assert in_order(device, requests)
         assert len(device.done) == 6
+
+
+def test_the_reply_to_an_earlier_hello_is_dropped() -> None:
+    class Late:
+        """Before the reply to a HELLO comes one to a HELLO of the same number, another nonce."""
+
+        is_active = False
+
+        def __init__(self) -> None:
+            self.device = Log()
+            self.earlier = DeviceModel(CoreSpec())
+
+        def exchange(self, data: bytes) -> bytes:
+            body = decode_frame(data.strip(b"\0"))
+            late = b""
+            if body and body[1] == Command.HELLO:
+                late = self.earlier.exchange(encode_frame(body[:-1] + bytes([body[-1] ^ 1])))
+            return late + self.device.exchange(data)
+
+    with session(Late()) as host:
+        assert host.open().spec_hash == SPEC.hash[:16]
+        assert host.stale == 1
 
 
 def test_replies_of_an_earlier_session_are_dropped() -> None:
@@ -163,8 +184,8 @@ def test_replies_of_an_earlier_session_are_dropped() -> None:
     with session(line) as host:
         list(host.exchange(records(40)))
         host.open()
-        read = Request(Command.READ, region=4, index=5, count=1)
-        assert len(host.request(read).data) == SPEC.memories[4].layout.size
+        read = Request(Command.READ, region=Region.STATE, index=5, count=1)
+        assert len(host.request(read).data) == SPEC.memories[Region.STATE].layout.size
         assert len(list(host.exchange(records(40)))) == 40
         assert host.stale > 0
 
@@ -222,7 +243,7 @@ def test_refusals_and_silence() -> None:
 
     line = Mute()
     with session(line) as host:
-        with pytest.raises(BoardError, match="^The device refused RUN: it holds no valid image."):
+        with pytest.raises(BoardError, match="refused RUN: it holds no valid image"):
             host.request(Request(Command.RUN, timestep=0, count=1))
         assert host.request(Request(Command.COUNTERS)).head["timesteps"] == 0
         line.device = None
