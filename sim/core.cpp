@@ -59,6 +59,7 @@ class Core : public Bench {
     uint32_t axons_left_ = 0;
     uint32_t gap_odds_ = 0;  // of 256
     bool hold_ = false;
+    uint64_t refused_ = 0;  // cycles since the last was offered
     Random random_{1};
 
     // What the timestep in progress has shown.
@@ -98,7 +99,9 @@ class Core : public Bench {
         top.clk = 0;
         eval();
         observe();
-        const bool taken = top.i_spikes___05Fvalid && top.i_spikes___05Fready;
+        const bool offered = top.i_spikes___05Fvalid;
+        const bool taken = offered && top.i_spikes___05Fready;
+        refused_ = offered && !taken ? refused_ + 1 : 0;
         top.clk = 1;
         eval();
         ++cycle_;
@@ -148,8 +151,8 @@ class Core : public Bench {
 
     Outcome timestep(const Run& run, uint64_t t) {
         hold_ = false;
-        for (uint64_t limit = run.cycle_limit; axons_left_; --limit) {
-            if (!limit) return REFUSED;
+        while (axons_left_) {
+            if (refused_ > run.cycle_limit) return REFUSED;
             cycle();
         }
         if (run.stall_seed)
