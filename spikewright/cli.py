@@ -7,16 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from spikewright import __version__
-from spikewright.console import Console, Table
-from spikewright.errors import SpecError, SpikewrightError
-
-if TYPE_CHECKING:
-    from spikewright.spec import CoreSpec
+from spikewright.console import Console, Table, explain
+from spikewright.errors import SpikewrightError
 
 __all__ = ["app", "main"]
 
@@ -59,21 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(code or 0)
     except typer.TyperException as error:
         usage = SpikewrightError(error.format_message(), hint="See: spikewright COMMAND --help")
-        return console.error(usage, kind="UsageError", code=2)
+        return console.error(usage, "UsageError", code=2)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except SpikewrightError as error:
-        return console.error(error)
-    except OSError as error:
-        what = f"{error.strerror or error}: {error.filename or 'writing the output'}"
-        return console.error(SpikewrightError(what), kind="OSError")
     except Exception as error:
-        own = SpikewrightError(
-            f"Internal error: {type(error).__name__}: {error}",
-            hint="This is a mistake in Spikewright: run again with -vv, and report what it prints.",
-        )
-        own.__cause__ = error
-        return console.error(own, kind="InternalError")
+        return console.error(*explain(error))
 
 
 def _version(wanted: bool) -> None:
@@ -132,20 +119,6 @@ def _command(function: Callable[..., int | None]) -> Callable[..., int | None]:
     return function
 
 
-def _read_spec(path: Path) -> "CoreSpec":
-    from spikewright.spec import CoreSpec
-
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SpecError(
-            f"Cannot read core specification {str(path)!r}: {why}.",
-            hint='Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}',
-        ) from None
-    return CoreSpec.from_json(text)
-
-
 @_command
 def compile(
     console: Console,
@@ -187,7 +160,7 @@ def compile(
 ) -> None:
     """Compile a trained network into a core image."""
     from spikewright.compiler import CompileOptions, compile_network
-    from spikewright.files import read_spikes
+    from spikewright.files import read_spec, read_spikes
     from spikewright.summary import image_summary, report_tables
 
     options = CompileOptions(
@@ -201,7 +174,7 @@ def compile(
         lanes=lanes,
         percentile=percentile,
     )
-    core = _read_spec(spec) if spec else None
+    core = read_spec(spec) if spec else None
     spikes = read_spikes(calibrate) if calibrate else None
     image = compile_network(model, options, spec=core, calibration=spikes)
     image.save(output)
@@ -313,11 +286,12 @@ def board(
         raise typer.BadParameter("A real board needs no command: run --target takes its port.")
     if spec and image:
         raise typer.BadParameter("--spec and --image exclude each other.")
+    from spikewright.files import read_spec
     from spikewright.image import CoreImage
     from spikewright.sim.virtual import VirtualBoard
     from spikewright.spec import CoreSpec
 
-    core = CoreImage.load(image).spec if image else _read_spec(spec) if spec else CoreSpec()
+    core = CoreImage.load(image).spec if image else read_spec(spec) if spec else CoreSpec()
     with VirtualBoard(core, report=console.note) as simulated:
         facts = {"port": simulated.path, "spec_hash": core.hash, "spec": asdict(core)}
         console.result(facts, simulated.path)

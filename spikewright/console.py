@@ -13,7 +13,7 @@ from spikewright.errors import SpikewrightError
 if TYPE_CHECKING:
     from spikewright.target import Progress
 
-__all__ = ["Console", "Table"]
+__all__ = ["Console", "Table", "explain"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Console:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.advance(task, count)
 
-    def error(self, error: SpikewrightError, *, kind: str = "", code: int = 1) -> int:
+    def error(self, error: SpikewrightError, kind: str = "", *, code: int = 1) -> int:
         """Print what, why and what next; give back the exit code.
 
         Parameters
@@ -122,6 +122,24 @@ class Console:
             traceback.print_exception(error)
         print(f"Error: {error}", file=sys.stderr, flush=True)
         return code
+
+
+def explain(error: Exception) -> tuple[SpikewrightError, str]:
+    """Any exception as one to be shown, and the name of its kind."""
+    if isinstance(error, SpikewrightError):
+        return error, type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        what, kind = f"Package {error.name!r} is not installed.", "ToolError"
+        hint = "How to get it: spikewright doctor"
+    elif isinstance(error, OSError):
+        what, kind = f"{error.strerror or error}: {error.filename or 'writing output'}.", "OSError"
+        hint = "Make room or name another file, and run the command again."
+    else:
+        what, kind = f"Internal error: {type(error).__name__}: {error}", "InternalError"
+        hint = "This is a mistake in Spikewright: run again with -vv, and report what it prints."
+    shown = SpikewrightError(what, hint=hint)
+    shown.__cause__ = error
+    return shown, kind
 
 
 def _print(part: Table | str, file: TextIO) -> None:

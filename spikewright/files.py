@@ -1,4 +1,4 @@
-"""Files that users hand in and get back: input spikes, results; written whole or not at all."""
+"""Files that users hand in and get back: spikes, specs, results; written whole or not at all."""
 
 import io
 import zipfile
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikewright.errors import DataError
+from spikewright.errors import DataError, SpecError
 from spikewright.image import CoreImage
+from spikewright.spec import CoreSpec
 from spikewright.target import RunResult
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "fit_spikes",
     "read_arrays",
     "read_result",
+    "read_spec",
     "read_spikes",
     "result_bytes",
     "spikes_bytes",
@@ -86,6 +88,19 @@ def read_arrays(path: Path | str) -> Arrays:
             f"({type(error).__name__}: {error}).",
             hint="Write it with numpy.savez, or fetch a fresh copy.",
         ) from None
+
+
+def read_spec(path: Path | str) -> CoreSpec:
+    """Read a core specification from a JSON file. Raises :class:`SpecError`."""
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SpecError(
+            f"Cannot read core specification {str(path)!r}: {why}.",
+            hint='Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}',
+        ) from None
+    return CoreSpec.from_json(text)
 
 
 def read_spikes(path: Path | str) -> npt.NDArray[np.bool_]:
