@@ -37,7 +37,7 @@ class FrameReceiver(wiring.Component):
     i : In(stream), ``data`` and ``error``
         Bytes from the line. Ready within nine cycles.
     o_frame : Out(stream), ``sequence``, ``command`` and ``length``
-        The oldest frame. Its payload is given back when it is taken.
+        The oldest frame. When it is taken what is left of its payload is withdrawn.
     o : Out(stream), 8 bits
         Payload of the frame in ``o_frame``, byte by byte, one in three cycles.
     end : Out(1)
@@ -45,7 +45,7 @@ class FrameReceiver(wiring.Component):
     mark : In(1)
         Remember how many bytes of ``o`` were taken (at first: none). Not while ``o`` transfers.
     rewind : In(1)
-        Go back to there. Not while ``o`` transfers.
+        Go back to there; a byte offered on ``o`` is withdrawn. Not while ``o`` transfers.
     error : Out(1)
         A pulse for each frame dropped: damaged, too long, too short, or no room for it.
     active : Out(1)

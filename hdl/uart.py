@@ -82,7 +82,9 @@ class UARTReceiver(wiring.Component):
                     self.o.payload.data.eq(shift),
                     self.o.payload.error.eq(~rx | (self.o.valid & ~self.o.ready)),
                 ]
-                m.next = "recover"
+                m.next = "idle"
+                with m.If(~rx):
+                    m.next = "recover"
             with m.State("recover"), m.If(rx):
                 m.next = "idle"
         m.d.comb += self.active.eq(~self.rx | ~rx | ~fsm.ongoing("idle") | self.o.valid)
