@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
+    ID_SIZE,
     REPLY_PAYLOADS,
     REQUEST_PAYLOADS,
     Command,
@@ -98,6 +99,8 @@ class CommandDecoder(wiring.Component):
     """
 
     def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes) -> None:
+        if len(build_id) != ID_SIZE:
+            raise ValueError(f"build_id must be {ID_SIZE} bytes, not {len(build_id)}")
         self._spec = spec
         self._link = link
         self._build_id = build_id

@@ -46,8 +46,6 @@ class ReplyHead(wiring.Component):
     """
 
     def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes) -> None:
-        if len(build_id) != ID_SIZE:
-            raise ValueError(f"build_id must be {ID_SIZE} bytes, not {len(build_id)}")
         self._constants = {
             "protocol": PROTOCOL_VERSION,
             "window": link.window,

@@ -10,7 +10,12 @@ from spikewright.spec import CoreSpec, index_width
 
 from .pending import group_spikes
 
-__all__ = ["SpikeDecoder", "SpikeEncoder"]
+__all__ = ["SpikeDecoder", "SpikeEncoder", "ring_bytes"]
+
+
+def ring_bytes(spec: CoreSpec) -> int:
+    """Bytes of coded spikes that a device holds for the host: two worst timesteps, at least."""
+    return 1 << (2 * worst_timestep_bytes(spec) - 1).bit_length()
 
 
 class SpikeDecoder(wiring.Component):
@@ -101,7 +106,7 @@ class SpikeEncoder(wiring.Component):
 
     def __init__(self, spec: CoreSpec) -> None:
         self._spec = spec
-        self._depth = 1 << (2 * worst_timestep_bytes(spec) - 1).bit_length()
+        self._depth = ring_bytes(spec)
         super().__init__({
             "spikes": In(data.StructLayout({"en": 1, **group_spikes(spec).members})),
             "first_group": In(index_width(spec.groups)),
