@@ -1,13 +1,9 @@
-"""cocotb bench of the core: handshakes, stalls, strobes and host accesses, against the golden model.
-
-``SPIKEWRIGHT_BENCH`` names a folder with ``image.core`` and ``spikes.npz``; :func:`speed` writes
-``speed.json`` there.
-"""
+"""cocotb bench of the core: stalls, strobes and host accesses, compared with the golden model."""
 
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,18 +13,58 @@ import numpy.typing as npt
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from spikewright.files import read_spikes
-from spikewright.hdl.core import HOST_READ_LATENCY
+from spikewright.files import read_spikes, spikes_bytes, write_whole
+from spikewright.hdl.core import HOST_READ_LATENCY, Core
+from spikewright.hdl.emit import to_verilog
 from spikewright.image import CoreImage
 from spikewright.spec import Region, index_width
 
+from .cocotb_launch import run_bench
 from .golden import GoldenModel
 
-__all__ = ["FOLDER_VARIABLE", "CoreBench"]
+__all__ = ["FOLDER_VARIABLE", "CoreBench", "run_core_bench"]
 
 FOLDER_VARIABLE = "SPIKEWRIGHT_BENCH"
+"""Names the folder that :func:`run_core_bench` hands to the simulator's process."""
 _PATIENCE = 100_000
 """Cycles after which the core counts as hung."""
+
+
+def run_core_bench(
+    image: CoreImage,
+    spikes: npt.NDArray[np.bool_],
+    folder: Path,
+    tests: Sequence[str] = (),
+) -> int:
+    """Build the core of an image's spec with cocotb and run this bench; the tests that ran.
+
+    Parameters
+    ----------
+    image : CoreImage
+        What every test loads.
+    spikes : bool[samples, timesteps, axons]
+        Of the first sample the tests take their axon spikes.
+    folder : Path
+        For what is built and written, ``speed.json`` of the test ``speed`` among it.
+    tests : sequence of str
+        Names of tests; empty runs all.
+
+    Raises
+    ------
+    ToolError, MismatchError
+        As :func:`spikewright.sim.cocotb_launch.run_bench`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save(folder / "image.core")
+    write_whole(folder / "spikes.npz", spikes_bytes(spikes))
+    return run_bench(
+        to_verilog(Core(image.spec), name="core"),
+        top="core",
+        module=__name__,
+        folder=folder,
+        environment={FOLDER_VARIABLE: str(folder.resolve())},
+        tests=tests,
+    )
 
 
 class CoreBench:
@@ -45,8 +81,14 @@ class CoreBench:
         self.model = GoldenModel(self.image)
         self.rng = np.random.default_rng(1)
         self.waiting: list[int] = []
+        self._lanes = self.image.spec.lanes
+        self._group_bits = index_width(self.image.spec.groups)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what the timestep before has shown."""
         self.spikes = np.zeros(self.image.spec.neurons, np.bool_)
-        self.cycles = 0
+        self.cycles = self.synapses = self.saturations = 0
 
     @classmethod
     async def start(cls, dut: Any) -> Self:
@@ -70,15 +112,16 @@ class CoreBench:
         dut = self.dut
         await ReadOnly()
         taken = bool(dut.i_spikes__valid.value) and bool(dut.i_spikes__ready.value)
-        self.cycles += int(dut.events.value) & 1
+        events = int(dut.events.value)
+        self.cycles += events & 1
+        self.synapses += (events >> 1 & ((1 << self._lanes) - 1)).bit_count()
+        self.saturations += (events >> (1 + self._lanes)).bit_count()
         pulse = int(dut.spikes.value)
         if pulse & 1:
-            group_bits = index_width(self.image.spec.groups)
-            group = pulse >> 1 & ((1 << group_bits) - 1)
-            lanes = self.image.spec.lanes
-            mask = pulse >> (1 + group_bits)
-            for lane in range(lanes):
-                self.spikes[group * lanes + lane] |= bool(mask >> lane & 1)
+            first = (pulse >> 1 & ((1 << self._group_bits) - 1)) * self._lanes
+            mask = pulse >> (1 + self._group_bits)
+            for lane in range(self._lanes):
+                self.spikes[first + lane] |= bool(mask >> lane & 1)
         await FallingEdge(dut.clk)
         return taken
 
@@ -111,8 +154,7 @@ class CoreBench:
 
     async def step(self, following: Iterable[int] = (), *, gaps: float = 0.0) -> None:
         """Run a timestep, and push the next one's axon spikes while it runs."""
-        self.spikes[:] = False
-        self.cycles = 0
+        self.forget()
         self.waiting.extend(following)
         self.dut.step.value = 1
         await self.cycle()
@@ -168,6 +210,8 @@ class CoreBench:
         where = f"timestep {self.model.timestep - 1}"
         assert self.spikes.tolist() == golden.spikes[0].tolist(), where
         assert self.cycles == golden.cycles[0], where
+        assert self.synapses == golden.synaptic_operations[0], where
+        assert self.saturations == golden.saturations[0], where
 
     async def check_state(self) -> None:
         """Compare all that the host can read of the state with the golden model's."""
@@ -230,8 +274,7 @@ async def spike_in_the_cycle_of_step(dut: Any) -> None:
         dut.i_spikes__valid.value = 1
         dut.i_spikes__payload.value = axon
         dut.step.value = 1
-        bench.spikes[:] = False
-        bench.cycles = 0
+        bench.forget()
         assert await bench.cycle()
         dut.i_spikes__valid.value = 0
         dut.step.value = 0
@@ -282,8 +325,7 @@ async def strobes_while_busy(dut: Any) -> None:
     bench = await CoreBench.start(dut)
     for row in bench.stimulus:
         await bench.push(_axons(row))
-        bench.spikes[:] = False
-        bench.cycles = 0
+        bench.forget()
         dut.step.value = 1
         await bench.cycle()
         while dut.busy.value:
@@ -316,28 +358,15 @@ async def host_access(dut: Any) -> None:
 
 @cocotb.test()
 async def speed(dut: Any) -> None:
-    """Clock the core through the stimulus and collect its spikes; nothing is checked."""
+    """Measure cycles a second of the timesteps alone: nothing is compared or loaded meanwhile."""
     bench = await CoreBench.start(dut)
     rows = [_axons(row) for row in bench.stimulus]
-    pulses: list[int] = []
     cycles = 0
-    started = time.perf_counter()
+    started = time.process_time()
     for row in rows:
-        dut.i_spikes__valid.value = 1
-        for axon in row:
-            dut.i_spikes__payload.value = axon
-            await FallingEdge(dut.clk)
-        dut.i_spikes__valid.value = 0
-        dut.step.value = 1
-        await FallingEdge(dut.clk)
-        dut.step.value = 0
-        cycles += len(row) + 1
-        while dut.busy.value:
-            pulse = int(dut.spikes.value)
-            if pulse & 1:
-                pulses.append(pulse)
-            await FallingEdge(dut.clk)
-            cycles += 1
-    seconds = time.perf_counter() - started
-    result = {"timesteps": len(rows), "cycles": cycles, "seconds": seconds, "pulses": len(pulses)}
+        await bench.push(row)
+        await bench.step()
+        cycles += len(row) + bench.cycles
+    seconds = time.process_time() - started
+    result = {"timesteps": len(rows), "cycles": cycles, "seconds": seconds}
     (Path(os.environ[FOLDER_VARIABLE]) / "speed.json").write_text(json.dumps(result))
