@@ -20,7 +20,7 @@ def acc_lanes(spec: CoreSpec) -> data.ArrayLayout:
 class Accumulators(wiring.Component):
     """Add weight words to the accumulators of their groups, one word a cycle.
 
-    A ring of ``delay_slots`` slots. Latency from a word to the memory 4 cycles; sums that are still
+    A ring of ``delay_slots`` slots. Latency from a word to the memory 3 cycles; sums that are still
     on their way are forwarded, so that words for the same group may follow each other at once.
 
     Members
@@ -30,12 +30,15 @@ class Accumulators(wiring.Component):
     slot, first_open : In
         The slot of this timestep, and the first group that is not yet updated in it: words for
         earlier groups count for the next timestep.
+    adding : In(1)
+        Words may come; low from at least two cycles before ``zero_en`` on, and not before the sum
+        of the last word is in the memory.
     read_slot, read_group : In
         Accumulators that ``acc`` shows two cycles later, while no word comes in.
     acc : Out
         Accumulators of one group in a register.
     zero_slot, zero_group, zero_en : In
-        Set a group's accumulators in one slot to zero; never while a sum is on its way.
+        Set a group's accumulators in one slot to zero.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -46,6 +49,7 @@ class Accumulators(wiring.Component):
             "word": In(weight_word(spec)),
             "slot": In(slot),
             "first_open": In(range(spec.groups + 1)),
+            "adding": In(1),
             "read_slot": In(slot),
             "read_group": In(group),
             "acc": Out(acc_lanes(spec)),
@@ -67,7 +71,7 @@ class Accumulators(wiring.Component):
 
         slot_now = Signal.like(self.slot)
         m.d.comb += slot_now.eq(self.slot + (self.word.group < self.first_open))
-        valid = Signal(3)
+        valid = Signal(2)
         m.d.sync += valid.eq(Cat(self.word.valid, valid))
         for bank in range(banks):
             delay = self.word.synapses[f"delay{bank}"] if spec.delay_bits else 0
@@ -85,7 +89,7 @@ class Accumulators(wiring.Component):
     def _bank(
         self, m: Module, bank: int, lanes: range, read: Signal, zero: Signal, valid: Signal
     ) -> None:
-        """Read, add, write. Stages: address, memory output, sum, write (``valid[0:3]`` the last 3)."""
+        """Read, add, write. Stages: address, memory output, sum and write."""
         spec = self._spec
         layout = data.ArrayLayout(signed(spec.acc_bits), len(lanes))
         m.submodules[f"bank{bank}"] = memory = Memory(
@@ -97,41 +101,41 @@ class Accumulators(wiring.Component):
         write_port = memory.write_port()
         read_port = memory.read_port()
 
-        # A word's sum is missing from the memory for the next three words. The one right before is
-        # added to directly (`from_sum`), the two before that replace the memory's output.
+        # A word's sum is missing from the memory for the next two words. The first of them adds to
+        # it directly (`from_total`), for the second it replaces the memory's output.
         here = Signal(len(read), name=f"here{bank}")
-        addresses = [Signal(len(read), name=f"address{bank}_{stage}") for stage in range(3)]
-        hits = Signal(3, name=f"hits{bank}")
-        from_sum = Signal(name=f"from_sum{bank}")
-        total = [Signal(layout, name=f"total{bank}_{stage}") for stage in range(2)]
-        weights = [Signal(signed(spec.weight_bits), name=f"weight{n}_0") for n in lanes]
+        addresses = [Signal(len(read), name=f"address{bank}_{stage}") for stage in range(2)]
+        hits = Signal(2, name=f"hits{bank}")
+        from_total = Signal(name=f"from_total{bank}")
+        total = Signal(layout, name=f"total{bank}")
         m.d.comb += [
             here.eq(read),
             read_port.addr.eq(here),
             read_port.en.eq(1),
+            write_port.addr.eq(Mux(self.zero_en, zero, addresses[1])),
+            write_port.en.eq(self.zero_en | valid[1]),
         ]
         m.d.sync += [
-            Cat(addresses).eq(Cat(here, addresses[:-1])),
-            hits.eq(
-                Cat(
-                    self.word.valid & valid[stage] & (here == addresses[stage])
-                    for stage in range(3)
-                )
-            ),
-            from_sum.eq(hits[0]),
-            total[1].eq(total[0]),
+            Cat(addresses).eq(Cat(here, addresses[0])),
+            hits.eq(Cat(self.word.valid & valid[k] & (here == addresses[k]) for k in range(2))),
+            from_total.eq(hits[0]),
+            total.eq(write_port.data),
         ]
         for n, lane in enumerate(lanes):
-            weight = Signal(signed(spec.weight_bits), name=f"weight{lane}_1")
-            acc = self.acc[lane]
-            m.d.sync += [
-                weights[n].eq(self.word.synapses[f"weight{lane}"]),
-                weight.eq(weights[n]),
-                acc.eq(Mux(hits[1], total[0][n], Mux(hits[2], total[1][n], read_port.data[n]))),
-                total[0][n].eq(Mux(from_sum, total[0][n], acc) + weight),
+            early = Signal(signed(spec.weight_bits), name=f"early{lane}")
+            weight = Signal(signed(spec.weight_bits), name=f"weight{lane}")
+            acc = Signal(signed(spec.acc_bits), name=f"acc{lane}")
+            found = Signal(signed(spec.acc_bits), name=f"found{lane}")
+            m.d.comb += [
+                found.eq(Mux(hits[1], total[n], read_port.data[n])),
+                write_port.data[n].eq(Mux(from_total, total[n], acc) + weight),
             ]
-        m.d.comb += [
-            write_port.addr.eq(Mux(self.zero_en, zero, addresses[2])),
-            write_port.data.eq(Mux(self.zero_en, 0, total[0].as_value())),
-            write_port.en.eq(self.zero_en | valid[2]),
-        ]
+            m.d.sync += [
+                early.eq(self.word.synapses[f"weight{lane}"]),
+                weight.eq(early),
+                acc.eq(found),
+                self.acc[lane].eq(found),
+            ]
+            # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
+            with m.If(~self.adding):
+                m.d.sync += [weight.eq(0), acc.eq(0)]

@@ -93,7 +93,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         spec = self._spec
-        m.submodules.pending = self._pending = pending = PendingSources(spec)
+        m.submodules.pending = pending = PendingSources(spec)
         m.submodules.rows = self._rows = rows = RowFetch(spec)
         m.submodules.accumulators = self._acc = acc = Accumulators(spec)
         m.submodules.neurons = self._neurons = neurons = NeuronUpdate(spec)
@@ -118,12 +118,14 @@ class Core(wiring.Component):
             pending.i_group.mask.eq(commit.spikes),
             pending.i_group_en.eq(spiked),
             acc.word.eq(rows.o),
+            acc.adding.eq(scheduler.adding),
             acc.slot.eq(scheduler.slot),
             acc.first_open.eq(scheduler.first_open),
             acc.zero_en.eq(clearing | commit.valid),
             acc.zero_group.eq(Mux(clearing, scheduler.zero_group, commit.group)),
             acc.zero_slot.eq(Mux(clearing, scheduler.zero_slot, scheduler.slot)),
             neurons.acc.eq(acc.acc),
+            neurons.running.eq(scheduler.timestep_busy),
             neurons.flush.eq(scheduler.flush),
             neurons.issue_valid.eq(scheduler.issue_valid),
             neurons.zero.eq(scheduler.zero_group),
@@ -143,7 +145,7 @@ class Core(wiring.Component):
     def _connect_host(self, m: Module) -> None:
         """Register every access; reads then follow the pipelines, which are idle."""
         spec = self._spec
-        pending, rows, acc, neurons = self._pending, self._rows, self._acc, self._neurons
+        rows, acc, neurons = self._rows, self._acc, self._neurons
         scheduler = self._scheduler
         region = Signal.like(self.host.region)
         index = Signal.like(self.host.index)

@@ -10,7 +10,7 @@ from .neuron import commit_layout
 
 __all__ = ["Scheduler"]
 
-_DRAIN = 5
+_DRAIN = 4
 """Cycles from the address of the last weight word to its sum being in the accumulators."""
 
 
@@ -29,6 +29,8 @@ class Scheduler(wiring.Component):
         Sources are pending.
     streaming : In(1)
         Sources or words are on their way.
+    adding : Out(1)
+        Integrating.
     enable : Out(1)
         Hand out pending sources.
     commit : In
@@ -57,6 +59,7 @@ class Scheduler(wiring.Component):
             "clear": In(1),
             "waiting": In(1),
             "streaming": In(1),
+            "adding": Out(1),
             "enable": Out(1),
             "commit": In(commit_layout(spec)),
             "flush": Out(1),
@@ -102,7 +105,7 @@ class Scheduler(wiring.Component):
                     m.next = "CLEAR"
             with m.State("INTEGRATE"):
                 # Spikes committed in the last cycle take two more to come out of their queue.
-                m.d.comb += [self.busy.eq(1), self.timestep_busy.eq(1)]
+                m.d.comb += [self.busy.eq(1), self.timestep_busy.eq(1), self.adding.eq(1)]
                 m.d.sync += warm_up.eq((warm_up << 1) | 1)
                 m.d.sync += drained.eq(0)
                 with m.If(~self.waiting & ~self.streaming):

@@ -262,7 +262,10 @@ class CoreImage:
         parts: dict[Region, Mapping[str, Array]] = {
             Region.DESCRIPTORS: self.arrays,
             Region.LEVELS: {"last": last, "end": end},
-            Region.NEURONS: self.arrays,
+            Region.NEURONS: {
+                **self.arrays,
+                "reset_by": np.where(self.reset_to, self.reset, -self.reset),
+            },
         }
         if len(self.weights):
             parts[Region.WEIGHTS] = columns

@@ -160,7 +160,8 @@ class CoreSpec:
 
         ``WEIGHTS`` is indexed by word, ``DESCRIPTORS`` by source, ``LEVELS`` by group, ``NEURONS``
         and ``STATE`` by neuron, ``ACCUMULATORS`` by ``slot << index_width(neurons) | neuron``,
-        where slot ``t % delay_slots`` is the one that timestep t consumes.
+        where slot ``t % delay_slots`` is the one that timestep t consumes. A spike sets v to
+        ``(0 if reset_to else v) + reset_by``.
         """
         state = self.state_bits
         weights = [
@@ -177,7 +178,7 @@ class CoreSpec:
             Field("a_mem", DECAY_BITS + 1),
             Field("bias", state, signed=True),
             Field("v_threshold", state, signed=True),
-            Field("reset", state, signed=True),
+            Field("reset_by", state, signed=True),
             Field("reset_to", 1),
         ]
         kept = [Field("v", state, signed=True)]
@@ -214,7 +215,7 @@ class CoreSpec:
     @property
     def integrate_overhead(self) -> int:
         """Cycles of an integration beyond ``max(1, words)`` for each pending source."""
-        return 11
+        return 10
 
     @property
     def timestep_overhead(self) -> int:
