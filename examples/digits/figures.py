@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -25,7 +26,10 @@ _VARIABLES = {
     _GOLDEN: "var(--golden)",
     _RTL: "var(--rtl)",
 }
-_STYLE = {
+_LOWEST_V = -5
+"""Membranes of neurons that are far from firing sink below what is worth showing [thresholds]."""
+
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "spikewright",
     "font.size": 9,
@@ -96,7 +100,6 @@ def membranes(golden: Array, rtl: Array, spikes: Bools, label: int, read: int) -
         figure = Figure(figsize=(10, 3.6), layout="constrained")
         axes = figure.subplots(2, 5, sharex=True, sharey=True)
         time = np.arange(len(golden))
-        low = min(float(golden.min()), float(rtl.min()))
         for digit, axis in enumerate(axes.flat):
             fired = np.flatnonzero(spikes[:, digit])
             axis.axhline(1, color=_MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
@@ -104,10 +107,12 @@ def membranes(golden: Array, rtl: Array, spikes: Bools, label: int, read: int) -
             axis.plot(time, rtl[:, digit], "o", mfc="none", mec=_RTL, markersize=4.5)
             axis.vlines(fired, 1.15, 1.65, color=_INK, linewidth=1.6)
             title = f"{digit}: {len(fired)} spike{'' if len(fired) == 1 else 's'}"
-            notes = [n for n, d in (("written", label), ("read", read)) if d == digit]
-            weight = "bold" if notes else "normal"
-            axis.set_title(" · ".join([title, *notes]), fontweight=weight)
-            axis.set(xlim=(-0.8, len(golden) - 0.2), ylim=(low * 1.1 - 0.1, 1.8))
+            if digit in (label, read):
+                note = "right" if label == read else "written" if digit == label else "read"
+                axis.set_title(f"{title}, {note}", fontweight="bold")
+            else:
+                axis.set_title(title)
+            axis.set(xlim=(-0.8, len(golden) - 0.2), ylim=(_LOWEST_V, 1.8))
             axis.set_xticks(range(0, len(golden) + 1, 4))
         figure.supxlabel("timestep", color=_MUTED, fontsize=9)
         figure.supylabel("membrane potential [thresholds]", color=_MUTED, fontsize=9)
@@ -127,22 +132,25 @@ def histograms(layers: Mapping[str, Array]) -> Markup:
         return _svg(figure, "Histograms of the integer weights of each layer")
 
 
-def cost(spikes: Array, cycles: Array) -> Markup:
-    """Draw each image's clock cycles over its spikes, both ``int64[images]``."""
+def cost(operations: Array, cycles: Array) -> Markup:
+    """Draw each image's clock cycles over its synaptic operations, both ``int64[images]``."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10, 2.8), layout="constrained")
         axis = figure.subplots()
-        axis.plot(spikes, cycles, "o", color=_GOLDEN, markersize=4, alpha=0.45, markeredgewidth=0)
-        axis.set(xlabel="input and hidden spikes of an image", ylabel="clock cycles")
+        axis.plot(
+            operations, cycles, "o", color=_GOLDEN, markersize=4, alpha=0.45, markeredgewidth=0
+        )
+        axis.set(xlabel="synaptic operations of an image", ylabel="clock cycles")
+        axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.yaxis.set_major_formatter("{x:,.0f}")
-        return _svg(figure, "Clock cycles of each image over its spikes")
+        return _svg(figure, "Clock cycles of each image over its synaptic operations")
 
 
 def _svg(figure: Figure, description: str) -> Markup:
     """Give the figure as an ``svg`` element without colours or names of its own."""
     buffer = io.StringIO()
-    no_metadata: Sequence[str] = ("Creator", "Date", "Format", "Type")
-    figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(no_metadata))
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)

@@ -79,4 +79,5 @@ def classify(output: Bools) -> npt.NDArray[np.int64]:
     ----------
     output : bool[images, timesteps, 10]
     """
-    return output.sum(axis=1).argmax(axis=1).astype(np.int64)
+    read: npt.NDArray[np.int64] = output.sum(axis=1).argmax(axis=1)
+    return read

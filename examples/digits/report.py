@@ -161,12 +161,14 @@ def _row(image: CoreImage, source: int) -> npt.NDArray[np.int64]:
 
 
 def _cost(evidence: Evidence) -> Markup:
-    result = evidence.golden.result
+    image, result = evidence.image, evidence.golden.result
     if result is None:
         return Markup()
-    hidden = result.spikes[..., evidence.image.population("hidden").slice].sum(axis=(1, 2))
-    spikes = encode(evidence.test.pixels).sum(axis=(1, 2)) + hidden
-    return figures.cost(spikes, result.total_cycles)
+    fan_out = np.array([np.count_nonzero(_row(image, n)) for n in range(image.spec.sources)])
+    axons = encode(evidence.test.pixels).sum(axis=1)
+    operations = axons @ fan_out[: axons.shape[1]]
+    operations += result.spikes.sum(axis=1) @ fan_out[image.spec.axons :]
+    return figures.cost(operations, result.total_cycles)
 
 
 def _layers(report: CompileReport) -> list[tuple[str, str, list[str]]]:
