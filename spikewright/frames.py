@@ -161,7 +161,7 @@ REPLY_PAYLOADS = {
     Command.CLEAR: _u(),
 }
 """Fixed head of each OK reply's payload. READ's is followed by whole records; RUN's by coded
-spikes of the oldest unread timesteps, as many bytes as fit, ``pending`` being those that did not."""
+spikes of the oldest unread timesteps, as many bytes as fit; ``pending`` is those that did not."""
 
 HELLO_NONE = 0
 """The ``image_id`` of a device without a valid image."""
@@ -174,7 +174,7 @@ class LinkSpec:
     Parameters
     ----------
     clock_hz, baud_hz : int
-        System clock and line rate. The bit time is ``round(clock_hz / baud_hz)`` cycles, at least 4.
+        System clock and line rate. A bit takes ``round(clock_hz / baud_hz)`` cycles, at least 4.
     max_payload : int
         Longest payload of a request or reply [bytes], a power of two, 64 to 1,024.
     window : int
@@ -193,7 +193,8 @@ class LinkSpec:
                 raise ValueError(f"{name} must be a power of two in [{low}, {high}], not {value}")
         if self.divisor < 4:
             raise ValueError(
-                f"baud_hz must be at most {self.clock_hz // 4} (a quarter of clock_hz), not {self.baud_hz}"
+                f"baud_hz must be at most {self.clock_hz // 4} (a quarter of clock_hz), "
+                f"not {self.baud_hz}"
             )
 
     @property

@@ -123,7 +123,8 @@ class CoreSpec:
         if not reasons and self.neurons % self.lanes:
             up = -(-self.neurons // self.lanes) * self.lanes
             reasons.append(
-                f"neurons must be a multiple of lanes ({self.lanes}), not {self.neurons}; did you mean {up}?"
+                f"neurons must be a multiple of lanes ({self.lanes}), not {self.neurons}; "
+                f"did you mean {up}?"
             )
         if reasons:
             raise SpecError("Core specification is not valid:", reasons=reasons, hint=_HINT)
@@ -144,7 +145,7 @@ class CoreSpec:
 
     @property
     def acc_bits(self) -> int:
-        """Accumulator width: with at most one synapse from a source to a neuron, no sum overflows."""
+        """Accumulator width: no sum overflows, with at most one synapse from source to neuron."""
         return self.weight_bits + (self.sources - 1).bit_length()
 
     @property
@@ -265,7 +266,8 @@ class CoreSpec:
         version = raw.get("core_version", CORE_VERSION)
         if version != CORE_VERSION:
             raise SpecError(
-                f"Core specification is for core version {version!r}, this is version {CORE_VERSION}.",
+                f"Core specification is for core version {version!r}, "
+                f"this is version {CORE_VERSION}.",
                 hint="Compile the image again with this version of Spikewright.",
             )
         return cls(
