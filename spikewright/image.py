@@ -325,7 +325,10 @@ class CoreImage:
         except OSError as error:
             with suppress(OSError):
                 partial.unlink()
-            raise ImageError(f"Cannot write image {str(target)!r}: {error.strerror}.") from None
+            raise ImageError(
+                f"Cannot write image {str(target)!r}: {error.strerror}.",
+                hint="Name a file in a folder that is there and that you may write to.",
+            ) from None
 
     @classmethod
     def load(cls, path: Path | str) -> "CoreImage":
@@ -336,7 +339,10 @@ class CoreImage:
                 raise ImageError(f"Image {str(source)!r} is over {MAX_FILE_BYTES >> 20} MiB.")
             data = source.read_bytes()
         except OSError as error:
-            raise ImageError(f"Cannot read image {str(source)!r}: {error.strerror}.") from None
+            raise ImageError(
+                f"Cannot read image {str(source)!r}: {error.strerror}.",
+                hint="Name a file that `spikewright compile` wrote.",
+            ) from None
         try:
             return cls.from_bytes(data)
         except ImageError as error:
