@@ -41,7 +41,8 @@ class Port:
 class Model(Instance):
     """One instance of a Verilog module; several may live side by side.
 
-    Registers and memories that nothing initializes start with seeded random content.
+    Registers and memories that nothing initializes start with seeded random content, all words of
+    a memory with the same.
 
     Parameters
     ----------

@@ -38,10 +38,7 @@ _RUNTIME: Mapping[TraceFormat | None, tuple[str, ...]] = {
     "vcd": ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp"),
     "fst": ("verilated.cpp", "verilated_threads.cpp", "verilated_fst_c.cpp"),
 }
-_HINTS = {
-    header: f"FST waveforms need {header}: apt install {package}. Or write VCD."
-    for header, package in (("lz4.h", "liblz4-dev"), ("zlib.h", "zlib1g-dev"))
-}
+_FST_NEEDS = {r"lz4\.h|-llz4\b": "liblz4-dev", r"zlib\.h|-lz\b": "zlib1g-dev"}
 _PORT = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)")
 
 
@@ -189,15 +186,17 @@ class _Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
         ) as process:
             output = self._wait(process, tool)
         if process.returncode:
             reasons = [line for line in output.splitlines() if "rror" in line][:8]
-            hints = [hint for header, hint in _HINTS.items() if header in output]
+            missing = [name for text, name in _FST_NEEDS.items() if re.search(text, output)]
+            hint = f"FST waveforms need it: apt install {' '.join(missing)}. Or write VCD."
             raise ToolError(
                 f"{tool} failed with status {process.returncode}:",
                 reasons=reasons or [output[-500:]],
-                hint="".join(hints[:1]),
+                hint=hint if missing else "",
             )
 
     def _wait(self, process: subprocess.Popen[str], tool: str) -> str:
