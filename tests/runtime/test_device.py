@@ -146,6 +146,14 @@ def test_a_device_without_room_pauses_and_loses_nothing(room: int) -> None:
     assert {7, 8} <= set(model.statuses)  # BAD_TIMESTEP follows PAUSED in the window
 
 
+def test_a_pause_in_the_middle_of_a_timestep_larger_than_a_frame() -> None:
+    image = storm(CoreSpec(axons=200, neurons=512, lanes=8))
+    spikes = np.ones((10, 200), np.bool_)
+    with connect(DeviceModel(image.spec, LinkSpec(max_payload=64))) as device:
+        device.load(image)
+        assert_golden(device.run(spikes), image, spikes)
+
+
 def test_recorded_groups() -> None:
     image = storm(SPEC)
     spikes = np.zeros((3, SPEC.axons), np.bool_)

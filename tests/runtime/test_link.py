@@ -89,6 +89,13 @@ def test_frames_arrive_whatever_is_between() -> None:
         assert link.receive(0.0) is None
 
 
+def test_noise_without_end_is_not_kept() -> None:
+    with Terminal(Echo(bytes([7]) * 5000)) as port, Link(port.path) as link:
+        link.send(b"\x07")
+        assert link.receive(0.3) is None
+        assert link.damaged >= 1
+
+
 def test_receive_gives_up_in_time_even_in_endless_noise() -> None:
     class Babble(Echo):
         is_active = True
