@@ -176,7 +176,8 @@ def compile(
     )
     core = read_spec(spec) if spec else None
     spikes = read_spikes(calibrate) if calibrate else None
-    image = compile_network(model, options, spec=core, calibration=spikes)
+    with console.progress("Compiling"):
+        image = compile_network(model, options, spec=core, calibration=spikes)
     image.save(output)
     data = image_summary(image)
     used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
@@ -215,7 +216,8 @@ def run(
     device = open_target(target, report=console.note)
     try:
         started = time.perf_counter()
-        device.load(core)
+        with console.progress(f"Loading on {target}"):
+            device.load(core)
         loaded = time.perf_counter()
         console.detail(f"Image {core.id[:16]} loaded on {target} in {loaded - started:.2f} s.")
         with console.progress(f"Running on {target}", len(stimulus)) as progress:
@@ -292,7 +294,9 @@ def board(
     from spikewright.spec import CoreSpec
 
     core = CoreImage.load(image).spec if image else read_spec(spec) if spec else CoreSpec()
-    with VirtualBoard(core, report=console.note) as simulated:
+    with console.progress("Building the board"):
+        simulated = VirtualBoard(core, report=console.note)
+    with simulated:
         facts = {"port": simulated.path, "spec_hash": core.hash, "spec": asdict(core)}
         console.result(facts, simulated.path)
         console.note(f"This port is a board of spec {core.hash[:16]} until Ctrl-C.")

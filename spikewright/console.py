@@ -73,8 +73,15 @@ class Console:
             self.note(text)
 
     @contextmanager
-    def progress(self, what: str, total: int) -> "Iterator[Progress]":
+    def progress(self, what: str, total: int | None = None) -> "Iterator[Progress]":
         """Show a bar on stderr while the block runs; it is gone when the block ends.
+
+        Parameters
+        ----------
+        what : str
+            What goes on.
+        total : int
+            How many there are to do; None if nobody knows.
 
         Yields
         ------
