@@ -90,7 +90,8 @@ def test_build_is_kept(empty_cache: Path) -> None:
 
 
 def test_two_processes_build_the_same(empty_cache: Path) -> None:
-    script = f"from spikewright.sim.model import Model; Model({COUNTER!r}, top='counter', trace=None).close()"
+    arguments = f"{COUNTER!r}, top='counter', trace=None"
+    script = f"from spikewright.sim.model import Model; Model({arguments}).close()"
     processes = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
     assert [process.wait(300) for process in processes] == [0, 0]
     assert compiled(empty_cache) == 2
@@ -354,7 +355,7 @@ def test_stalls_take_cycles() -> None:
 
 
 def test_wide_records() -> None:
-    case = draw_case(1, spec=WIDE, timesteps=80)
+    case = draw_case(1, spec=WIDE, timesteps=12)
     layout = WIDE.memories[Region.WEIGHTS].layout
     assert layout.width == 704
     rng = np.random.default_rng(7)
