@@ -13,7 +13,7 @@ from spikewright.target import open_target
 neuron = {"tau": 8e-3, "r": 8.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}
 nodes = {
     "lines": nir.Input(np.array([2])),
-    "synapses": nir.Linear(np.array([[0.4, 0.0], [0.3, 0.3], [0.7, -0.4]])),
+    "synapses": nir.Linear(np.array([[0.4, 0.0], [0.3, 0.3], [0.6, -0.4]])),
     "neurons": nir.LIF(**{name: np.full(3, value) for name, value in neuron.items()}),
     "spikes": nir.Output(np.array([3])),
 }
@@ -29,5 +29,5 @@ with closing(open_target(sys.argv[1] if len(sys.argv) > 1 else "golden", report=
 spikes = result.spikes[0, :, image.output_slices["neurons"]]
 for kind, trains in (("line", lines), ("neuron", spikes)):
     for number, train in enumerate(trains.T):
-        print(f"{kind:>6} {number} ", "".join("|" if spike else "." for spike in train))
+        print(f"{kind:6} {number}", "".join("|" if spike else "." for spike in train))
 print(f"{len(time)} timesteps on {target.name}, {result.total_cycles[0]} clock cycles")

@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if evidence.lockstep.mismatch is not None:
         console.note(f"\nRTL and golden model differ. {evidence.lockstep.mismatch}")
     console.note(f"Report: {options.output / 'report.html'}")
-    return 1 if evidence.rtl_differences or evidence.board.differences else 0
+    return 0 if evidence.is_equal else 1
 
 
 if __name__ == "__main__":

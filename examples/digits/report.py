@@ -18,7 +18,7 @@ from spikewright.compiler import CompileReport
 from spikewright.image import CoreImage
 from spikewright.sim.compare import LockstepReport
 
-__all__ = ["Evidence", "write_report"]
+__all__ = ["Evidence", "confusion", "layer_weights", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Evidence:
         return max(self.rtl.differences, int(self.lockstep.mismatch is not None))
 
     @property
+    def is_equal(self) -> bool:
+        """Whether golden model, RTL and board agreed in every value compared."""
+        return not (self.rtl_differences or self.board.differences)
+
+    @property
     def read(self) -> npt.NDArray[np.int64]:
         """The digit that the golden model reads in each test image."""
         if self.golden.result is None:
@@ -77,12 +82,12 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     return {
         "evidence": evidence,
         "stages": [evidence.floats, evidence.golden, evidence.rtl, evidence.board],
-        "equal": not (evidence.rtl_differences or evidence.board.differences),
+        "equal": evidence.is_equal,
         "clock_mhz": CLOCK_HZ / 1e6,
         "timesteps": TIMESTEPS,
         "shown": [_shown(evidence, n) for n in _chosen(evidence)],
-        "confusion": _confusion(evidence),
-        "histograms": figures.histograms(_weights(image)),
+        "confusion": confusion(evidence),
+        "histograms": figures.histograms(layer_weights(image)),
         "cost": _cost(evidence),
         "layers": _layers(CompileReport.of(image)),
         "notes": CompileReport.of(image).notes,
@@ -126,14 +131,14 @@ def _shown(evidence: Evidence, n: int) -> dict[str, Any]:
     }
 
 
-def _confusion(evidence: Evidence) -> npt.NDArray[np.int64]:
+def confusion(evidence: Evidence) -> npt.NDArray[np.int64]:
     """Images by digit written (row) and digit read (column)."""
     counts = np.zeros((10, 10), np.int64)
     np.add.at(counts, (evidence.test.labels, evidence.read), 1)
     return counts
 
 
-def _weights(image: CoreImage) -> dict[str, npt.NDArray[np.int64]]:
+def layer_weights(image: CoreImage) -> dict[str, npt.NDArray[np.int64]]:
     """Integer weights of each layer by title: all of the rows that lead to it."""
     first = {p.name: p.first for p in image.manifest.populations}
     sources = {

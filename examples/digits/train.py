@@ -23,6 +23,8 @@ __all__ = ["Settings", "SpikingNetwork", "to_nir", "train"]
 DT = 1e-3
 """A timestep is a millisecond; snnTorch knows only beta, so any other would do as well."""
 TARGET_ACCURACY = 0.97
+TOLERANCE = 1e-5
+"""Share of neuron-steps in which NumPy may disagree: float32 sums have no order of their own."""
 
 
 @dataclass(frozen=True)
@@ -182,15 +184,11 @@ def main() -> int:
     candidate = GRAPH.with_stem("candidate")
     nir.write(candidate, to_nir(network))
     ours = run_float(encode(test.pixels), nir.read(candidate), DT)
-    wrong = sum(
-        int((getattr(ours, name) != getattr(theirs, name)).sum()) for name in ("hidden", "output")
-    )
-    console.print(
-        f"test accuracy {accuracy:.2%} on {len(test)} images; "
-        f"{wrong} spikes of {theirs.hidden.size + theirs.output.size} neuron-steps"
-        " differ between snnTorch and NumPy"
-    )
-    if wrong or accuracy < TARGET_ACCURACY:
+    wrong = (ours.hidden != theirs.hidden).sum() + (ours.output != theirs.output).sum()
+    steps = theirs.hidden.size + theirs.output.size
+    console.print(f"test accuracy {accuracy:.2%} on {len(test)} images")
+    console.print(f"NumPy and snnTorch differ in {wrong} spikes of {steps:,} neuron-steps")
+    if wrong > TOLERANCE * steps or accuracy < TARGET_ACCURACY:
         console.print(f"Not good enough: see {candidate.name}, {GRAPH.name} is as it was.")
         return 1
     candidate.replace(GRAPH)
