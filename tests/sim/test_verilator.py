@@ -439,12 +439,13 @@ def with_fault(verilog: str, output: str, value: str) -> str:
     """The core with another ``output``; in ``value`` the right one is ``good``."""
     top = verilog.split("\nmodule core(")[1].split("endmodule")[0]
     ports = re.findall(r"^  (input|output) (\[\S+\] )?(\w+);", top, re.MULTILINE)
+    width = next(width for _, width, name in ports if name == output)
     wires = ", ".join(f".{name}({'good' if name == output else name})" for _, _, name in ports)
     return (
         verilog.replace("\nmodule core(", "\nmodule inner(")
         + f"module core({', '.join(' '.join(port) for port in ports)});\n"
         + "reg stuck = 0; always @(posedge clk) stuck <= stuck | events[0];\n"
-        + f"wire good; inner inner({wires}); assign {output} = {value};\nendmodule\n"
+        + f"wire {width} good; inner inner({wires}); assign {output} = {value};\nendmodule\n"
     )
 
 
@@ -453,6 +454,8 @@ def with_fault(verilog: str, output: str, value: str) -> str:
     [
         ("busy", "good | stuck", "Core did not finish within [0-9]+ cycles, in timestep 0"),
         ("busy", "good & ~spikes[0]", "Core was busy for another number of cycles than it counted"),
+        ("events", "good & ~busy", "Core was busy for another number of cycles than it counted"),
+        ("spikes", "good | 1'b1", "Core gave spikes outside a timestep, or not in the order"),
         ("i_spikes__ready", "0", "Core did not accept its axon spikes within [0-9]+ cycles"),
     ],
 )
