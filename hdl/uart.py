@@ -23,7 +23,7 @@ class UARTReceiver(wiring.Component):
     Parameters
     ----------
     divisor : int
-        Clock cycles a bit, at least 4.
+        Clock cycles a bit, at least 4; see :class:`LinkSpec`.
 
     Members
     -------
@@ -37,8 +37,6 @@ class UARTReceiver(wiring.Component):
     """
 
     def __init__(self, divisor: int) -> None:
-        if divisor < 4:
-            raise ValueError(f"divisor must be at least 4, not {divisor}")
         self._divisor = divisor
         super().__init__({
             "rx": In(1, init=1),

@@ -292,8 +292,8 @@ async def malformed(dut: Any) -> None:
             if 0 <= size != layout.size:
                 content = requests.rng.bytes(size)
                 await requests.raw(command, content, Status.BAD_LENGTH)
-    for command in (0, 10, 0x7F, 0xFF):
-        await requests.raw(command, b"", Status.BAD_COMMAND)
+    for unknown in (0, len(Command) + 1, 0x7F, 0xFF):
+        await requests.raw(unknown, b"", Status.BAD_COMMAND)
     await requests.ask(Command.WRITE, Region.WEIGHTS, 0, rest=b"", status=Status.NOT_LOADING)
     await requests.ask(Command.COMMIT, 1, 0, 0, status=Status.NOT_LOADING)
     for first, count in ((SPEC.groups, 1), (0, SPEC.groups + 1), (1 << 15, 1 << 15)):

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from cobs import cobs
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from spikewright.frames import CRC_SIZE, REPLY, REQUEST, LinkSpec, Status
+from spikewright.frames import REQUEST, LinkSpec
 from spikewright.hdl.cobs import COBSDecoder, COBSEncoder
 from spikewright.hdl.receiver import FrameReceiver
 from spikewright.hdl.transmitter import Reply, ReplyTransmitter
@@ -347,7 +347,7 @@ async def send_replies(dut: Any) -> None:
 
     collected = cocotb.start_soon(collect(80))
     for k in range(80):
-        kind = Reply(int(sender.rng.integers(3))) if k >= LINK.window else Reply.NEW
+        kind = list(Reply)[int(sender.rng.integers(3)) if k >= LINK.window else 0]
         sequence = expected
         if kind is Reply.AGAIN:
             sequence = expected - 1 - int(sender.rng.integers(LINK.window))
@@ -357,14 +357,3 @@ async def send_replies(dut: Any) -> None:
     for _ in range(_IDLE_CYCLES):
         await FallingEdge(dut.clk)
     assert dut.transmitter__active.value == 0
-
-
-@cocotb.test()
-async def crc_of_no_payload(dut: Any) -> None:
-    """The shortest frames there are, and the constants of the frame table that they rest on."""
-    sender = Transmitter(dut, 10)
-    await reset(dut, "transmitter__sequence")
-    sender.send.items.append(Reply.NEW.value | 0x42 << 2 | Status.OK << 10)
-    frame = await sender.frame()
-    assert decode_body(frame) == bytes([0, 0x42, Status.OK])
-    assert len(cobs.decode(frame)) == REPLY.size + CRC_SIZE

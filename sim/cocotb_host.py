@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from cobs import cobs
 from cocotb.queue import Queue
-from cocotb.triggers import FallingEdge, Timer, with_timeout
+from cocotb.triggers import FallingEdge, SimTimeoutError, Timer, with_timeout
 from fastcrc import crc32
 
 from spikewright.frames import (
@@ -104,20 +104,30 @@ class Reply:
 
 
 class Line:
-    """Bytes over ``rx`` and ``tx``; what comes is split at zeros into :attr:`frames`."""
+    """Bytes over ``rx`` and ``tx``; what comes is split at zeros into :attr:`frames`.
+
+    Parameters
+    ----------
+    rx, tx : object
+        The device's pins.
+    bit_ns : int
+        Length of a bit that is sent.
+    """
 
     def __init__(self, rx: Any, tx: Any, bit_ns: int) -> None:
         self.rx = rx
         self.tx = tx
         self.bit_ns = bit_ns
+        self.gap_bits = 0
+        """Idle bits before each byte that is sent."""
         self.frames: Queue[bytes] = Queue()
         rx.value = 1
 
-    async def send(self, data: bytes, *, gap_bits: int = 0) -> None:
-        """Send bytes, with some idle bits before each."""
+    async def send(self, data: bytes) -> None:
+        """Send bytes."""
         for byte in data:
-            if gap_bits:
-                await Timer(gap_bits * self.bit_ns, "ns")
+            if self.gap_bits:
+                await Timer(self.gap_bits * self.bit_ns, "ns")
             await self.send_bits(byte << 1 | 1 << 9, 10)
 
     async def send_bits(self, bits: int, count: int) -> None:
@@ -134,16 +144,16 @@ class Line:
 
     async def listen(self) -> None:
         """Receive for ever."""
-        frame = bytearray()
+        frame, bit_ns = bytearray(), self.bit_ns
         while True:
             await FallingEdge(self.tx)
-            await Timer(self.bit_ns // 2, "ns")
+            await Timer(bit_ns // 2, "ns")
             assert self.tx.value == 0
             byte = 0
             for bit in range(8):
-                await Timer(self.bit_ns, "ns")
+                await Timer(bit_ns, "ns")
                 byte |= int(self.tx.value) << bit
-            await Timer(self.bit_ns, "ns")
+            await Timer(bit_ns, "ns")
             assert self.tx.value == 1
             if byte:
                 frame.append(byte)
@@ -165,10 +175,19 @@ class Host(Line):
             self.sequence = (sequence + 1) % 256
         await self.send(encode_frame(bytes([sequence, command]) + content))
 
-    async def reply(self, *, timeout_us: int = 2000) -> Reply:
-        """Wait for the next reply."""
-        frame = await with_timeout(self.frames.get(), timeout_us, "us")
+    async def maybe_reply(self, *, timeout_us: int = 20) -> Reply | None:
+        """Wait for the next reply; None if it does not come."""
+        try:
+            frame = await with_timeout(self.frames.get(), timeout_us, "us")
+        except SimTimeoutError:
+            return None
         return Reply.from_body(decode_body(frame))
+
+    async def reply(self) -> Reply:
+        """Wait for the next reply, which must come."""
+        reply = await self.maybe_reply(timeout_us=1000)
+        assert reply is not None
+        return reply
 
     async def ask(
         self, command: Command, *values: int, rest: bytes = b"", status: Status = Status.OK

@@ -69,7 +69,8 @@ async def receive(dut: Any) -> None:
             end.line.bit_ns = round(nominal * rate)
             end.received.stalls = stalls
             data = end.rng.permutation(256)[: 64 if gap else 256].tolist()
-            await end.line.send(bytes(data), gap_bits=gap)
+            end.line.gap_bits = gap
+            await end.line.send(bytes(data))
             assert await end.received.get(len(data)) == data
 
 

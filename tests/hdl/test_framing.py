@@ -10,4 +10,4 @@ def test_bench(tmp_path: Path) -> None:
     ran = run_bench(
         verilog, top="framing", module=cocotb_framing.__name__, folder=tmp_path, environment={}
     )
-    assert ran == 10
+    assert ran == 9

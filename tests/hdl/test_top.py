@@ -1,0 +1,39 @@
+from pathlib import Path
+
+from spikewright.files import spikes_bytes
+from spikewright.hdl.emit import to_verilog
+from spikewright.hdl.top import Top
+from spikewright.sim import cocotb_top
+from spikewright.sim.cases import Case, draw_case
+from spikewright.sim.cocotb_core import FOLDER_VARIABLE
+from spikewright.sim.cocotb_launch import run_bench
+from spikewright.sim.golden import GoldenModel
+from spikewright.spec import CoreSpec
+
+SPEC = CoreSpec(axons=12, neurons=16, lanes=4, delay_slots=2)
+
+
+def lively_case() -> Case:
+    """The first random network of several levels in which some neurons spike, and not all."""
+    for seed in range(100):
+        case = draw_case(seed, spec=SPEC, timesteps=9)
+        model = GoldenModel(case.image)
+        spikes = sum(int(model.step(row[None]).spikes.sum()) for row in case.spikes[0])
+        if len(case.image.level_groups) > 1 and 10 < spikes < 80:
+            print(f"case {seed}: {spikes} spikes")
+            return case
+    raise AssertionError("no case is lively")
+
+
+def test_bench(tmp_path: Path) -> None:
+    case = lively_case()
+    case.image.save(tmp_path / "image.core")
+    (tmp_path / "spikes.npz").write_bytes(spikes_bytes(case.spikes))
+    ran = run_bench(
+        to_verilog(Top(SPEC, cocotb_top.LINK, build_id=cocotb_top.BUILD_ID), name="top"),
+        top="top",
+        module=cocotb_top.__name__,
+        folder=tmp_path,
+        environment={FOLDER_VARIABLE: str(tmp_path)},
+    )
+    assert ran == 6
