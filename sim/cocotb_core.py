@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import cocotb
 import numpy as np
@@ -35,6 +35,7 @@ def run_core_bench(
     spikes: npt.NDArray[np.bool_],
     folder: Path,
     tests: Sequence[str] = (),
+    optimize: Literal[0, 1, 2, 3] = 0,
 ) -> int:
     """Build the core of an image's spec with cocotb and run this bench; the tests that ran.
 
@@ -48,6 +49,8 @@ def run_core_bench(
         For what is built and written, ``speed.json`` of the test ``speed`` among it.
     tests : sequence of str
         Names of tests; empty runs all.
+    optimize : {0, 1, 2, 3}
+        The C++ compiler's ``-O``.
 
     Raises
     ------
@@ -64,6 +67,7 @@ def run_core_bench(
         folder=folder,
         environment={FOLDER_VARIABLE: str(folder.resolve())},
         tests=tests,
+        optimize=optimize,
     )
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
@@ -22,6 +23,7 @@ def run_bench(
     folder: Path,
     environment: Mapping[str, str],
     tests: Sequence[str] = (),
+    optimize: Literal[0, 1, 2, 3] = 0,
 ) -> int:
     """Build the model and run the bench in the simulator's process.
 
@@ -39,6 +41,8 @@ def run_bench(
         Added to the bench's environment.
     tests : sequence of str
         Names of the bench's tests to run; empty runs all.
+    optimize : {0, 1, 2, 3}
+        The C++ compiler's ``-O``; most benches spend less time running than compiling.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def run_bench(
                 sources=[source],
                 hdl_toplevel=top,
                 build_dir=folder,
-                build_args=["-Wno-fatal", "-O3", "-CFLAGS", "-O2"],
+                build_args=["-Wno-fatal", "-O3", "-CFLAGS", f"-O{optimize}"],
                 timescale=("1ns", "1ns"),
                 always=True,
                 log_file=folder / "build.log",
