@@ -150,8 +150,6 @@ class Core(wiring.Component):
         region = Signal.like(self.host.region)
         index = Signal.like(self.host.index)
         value = Signal.like(self.host.w_data)
-        write = Signal()
-        m.d.sync += write.eq(self.host.w_en)
         with m.If(self.host.w_en | self.host.r_en):
             m.d.sync += [
                 region.eq(self.host.region),
@@ -165,10 +163,12 @@ class Core(wiring.Component):
             (neurons, "neuron", Region.NEURONS),
         ):
             record = getattr(target, f"{name}_data")
+            write = Signal(name=f"{name}_write")
+            m.d.sync += write.eq(self.host.w_en & (self.host.region == code))
             m.d.comb += [
                 getattr(target, f"{name}_addr").eq(index),
                 record.as_value().eq(value),
-                getattr(target, f"{name}_en").eq(write & (region == code)),
+                getattr(target, f"{name}_en").eq(write),
             ]
 
         lane_bits = (spec.lanes - 1).bit_length()

@@ -1,6 +1,6 @@
 """Rows of the weight memory: from a source's index to its weight words."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -24,7 +24,7 @@ def weight_word(spec: CoreSpec) -> data.StructLayout:
 class RowFetch(wiring.Component):
     """Read the weight words of sources, one word a cycle, without bubbles between rows.
 
-    Latency 5 cycles from a source to its first word; a source without words takes one cycle.
+    Latency 6 cycles from a source to its first word; a source without words takes one cycle.
 
     Members
     -------
@@ -33,13 +33,13 @@ class RowFetch(wiring.Component):
     o : Out
         Weight word; cannot be stalled.
     active : Out(1)
-        Rows are being looked up or read; ``o`` follows two cycles after the address of a word.
+        Rows are being looked up or read; ``o`` shows a word three cycles after that.
     descriptor_addr, descriptor_data, descriptor_en : In
         Write port of the directory.
     weight_addr, weight_data, weight_en : In
         Write port of the weight memory.
     read_addr : In
-        Word that ``o.synapses`` shows two cycles later, while no row is being read.
+        Word that ``o.synapses`` shows three cycles later, while no row is being read.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -121,21 +121,19 @@ class RowFetch(wiring.Component):
                 row_last.eq(row.word_count == 2),
             ]
 
-        # Two cycles from a word's address to its weights in a register.
-        read_valid = Signal()
-        read_group = Signal.like(row.first_group)
+        # The address is registered for the sake of the clock: it goes to many block RAMs.
+        address = Signal.like(self.read_addr)
+        valid = Signal(2)
+        groups = [Signal.like(row.first_group, name=f"group{k}") for k in range(2)]
         m.d.comb += [
-            weight_read.addr.eq(self.read_addr),
+            weight_read.addr.eq(address),
             weight_read.en.eq(1),
             self.active.eq(found | head_valid | row_valid),
         ]
-        with m.If(row_valid):
-            m.d.comb += weight_read.addr.eq(row.first_word)
         m.d.sync += [
-            read_valid.eq(row_valid & (row.word_count != 0)),
-            read_group.eq(row.first_group),
-            self.o.valid.eq(read_valid),
-            self.o.group.eq(read_group),
+            address.eq(Mux(row_valid, row.first_word, self.read_addr)),
+            Cat(valid, self.o.valid).eq(Cat(row_valid & (row.word_count != 0), valid)),
+            Cat(groups, self.o.group).eq(Cat(row.first_group, groups)),
             self.o.synapses.eq(weight_read.data),
         ]
         return m

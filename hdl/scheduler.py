@@ -10,8 +10,8 @@ from .neuron import commit_layout
 
 __all__ = ["Scheduler"]
 
-_DRAIN = 4
-"""Cycles from the address of the last weight word to its sum being in the accumulators."""
+_DRAIN = 5
+"""Cycles from the end of the last row to the sum of its last word being in the accumulators."""
 
 
 class Scheduler(wiring.Component):
