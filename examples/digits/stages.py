@@ -31,7 +31,7 @@ __all__ = [
 CLOCK_HZ = 100e6
 """Clock that times are stated for: what the core reaches on an ECP5."""
 
-LABELS = {"golden": "golden model", "verilator": "RTL in Verilator", "virtual": "virtual board"}
+_NAMES = {"golden": "golden", "verilator": "RTL", "virtual": "board"}
 _CALIBRATION_IMAGES = 200
 
 Bools = npt.NDArray[np.bool_]
@@ -106,7 +106,7 @@ def reference(test: Digits) -> Stage:
     run = run_float(spikes, graph, semantics()["dt"])
     seconds = time.perf_counter() - started
     accuracy = float((classify(run.output) == test.labels).mean())
-    return Stage("float in NumPy", len(test), accuracy, seconds, spikes.shape[0] * spikes.shape[1])
+    return Stage("float", len(test), accuracy, seconds, spikes.shape[0] * spikes.shape[1])
 
 
 def on_target(
@@ -140,7 +140,7 @@ def on_target(
                 compared += ours.size
                 differences += int(np.count_nonzero(theirs != ours))
     return Stage(
-        name=LABELS[name],
+        name=_NAMES[name],
         images=images,
         accuracy=float((classify(outputs(image, run.spikes)) == test.labels[:images]).mean()),
         seconds=seconds,

@@ -186,7 +186,7 @@ def test_demo_fails_on_a_difference(
     assert example.demo.main(arguments) == 1
     assert json.loads((tmp_path / "summary.json").read_text())["board_differences"] > 0
     assert "NO," in capsys.readouterr().out
-    assert "are not equal" in (tmp_path / "report.html").read_text()
+    assert "RTL and board differ" in (tmp_path / "report.html").read_text()
 
 
 # Report
@@ -234,7 +234,7 @@ def test_report_is_one_file_that_needs_no_other(demo: tuple[Path, Any]) -> None:
     assert "@import" not in text
     assert set(re.findall(r"url\((.)", text)) <= {"#"}
     assert page.drawings >= 4
-    assert "equal in every spike and cycle" in text
+    assert "RTL and board: no difference" in text
 
 
 def test_report_takes_all_colours_of_figures_from_its_style_sheet(demo: tuple[Path, Any]) -> None:
