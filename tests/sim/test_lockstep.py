@@ -29,7 +29,7 @@ SPECS = (
     CoreSpec(axons=33, neurons=128, lanes=16, decay="shift", refractory_bits=0, state_bits=16),
     *(draw_spec(np.random.default_rng((2, number))) for number in range(9)),
 )
-QUOTAS = (600_000, 1_200_000, 2_000, *(30_000,) * (len(SPECS) - 3))
+QUOTAS = (1_600_000, 150_000, 2_000, *(30_000,) * (len(SPECS) - 3))
 """Neuron-steps to be compared on each spec, at least."""
 
 
@@ -72,7 +72,7 @@ def test_lockstep(number: int) -> None:
     def drawn(recipe: Recipe, stall_seed: int | None) -> None:
         equal(Case(recipe, make_image(spec, recipe), make_spikes(spec, recipe)), stall_seed)
 
-    with CoreSimulator(spec) as simulator:
+    with CoreSimulator(spec, optimize=1) as simulator:
         drawn()
         seed = 0
         while compared < quota:
