@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spikewright.errors import SpikewrightError
-from spikewright.files import read_spikes, write_whole
+from spikewright.files import fit_spikes, read_spikes, write_whole
 from spikewright.fixed import DECAY_ONE, signed_range
-from spikewright.image import CoreImage
+from spikewright.image import CoreImage, Manifest
 from spikewright.spec import CoreSpec
 
 from .golden import GoldenModel
@@ -32,7 +32,9 @@ __all__ = [
 SQUARE = CoreSpec(axons=256, neurons=256, lanes=8)
 WIDE = CoreSpec(axons=512, neurons=512, lanes=32)
 LAYERS = (64, 128, 10)
-"""Axons and neurons of the layers where no image is given: the size of the digits network."""
+"""Axons and neurons of the layers where there is no image: the size of the digits network."""
+DIGITS = Path("build/demo/bench")
+"""Where the demo leaves the trained digits network and its test images."""
 COCOTB_TIMESTEPS = 20
 DRIVER_TIMESTEPS = 2000
 GOLDEN = CoreSpec(axons=1024, neurons=1024, lanes=32)
@@ -110,6 +112,7 @@ def layered_network(layers: Sequence[int], lanes: int = 8) -> CoreImage:
         rows=rows,
         first_group=first_group,
         weights=np.concatenate(words),
+        name=f"random {'-'.join(map(str, layers))}",
         a_mem=np.full(spec.neurons, 3686),
         v_threshold=np.where(used, 8 << spec.fraction_bits, signed_range(spec.state_bits)[1]),
         reset=np.where(used, 8 << spec.fraction_bits, 0),
@@ -123,6 +126,7 @@ def _image(
     rows: npt.NDArray[np.int64],
     first_group: npt.NDArray[np.int64],
     weights: npt.NDArray[np.int64],
+    name: str = "",
     **neurons: npt.NDArray[np.int64],
 ) -> CoreImage:
     """Rows stored one after the other, no delays; neuron parameters zero unless given."""
@@ -137,6 +141,7 @@ def _image(
         word_count=rows,
         first_group=first_group,
         level_groups=np.array(groups),
+        manifest=Manifest(name=name),
         **parameters | neurons,
     )
 
@@ -185,7 +190,7 @@ def allowed_idle_cycles(spec: CoreSpec, levels: int) -> int:
 
 def driver_cycles_per_s(image: CoreImage, spikes: Spikes) -> float:
     """Cycles a second [CPU time] of the compiled driver."""
-    with CoreSimulator(image.spec, optimize=3) as simulator:
+    with CoreSimulator(image.spec) as simulator:
         simulator.load(image)
         simulator.run(spikes[:100])
         before = simulator.simulated_cycles
@@ -198,7 +203,7 @@ def cocotb_cycles_per_s(image: CoreImage, spikes: Spikes, folder: Path) -> float
     """Cycles a second [CPU time] of a cocotb bench that collects what the driver collects."""
     from .cocotb_core import run_core_bench
 
-    run_core_bench(image, spikes[None, :COCOTB_TIMESTEPS], folder, ["speed"], optimize=3)
+    run_core_bench(image, spikes[None, :COCOTB_TIMESTEPS], folder, ["speed"], optimize=2)
     result = json.loads((folder / "speed.json").read_text())
     return float(result["cycles"] / result["seconds"])
 
@@ -226,42 +231,37 @@ def cycles_per_image(image: CoreImage, spikes: Spikes) -> float:
 # Command
 
 
-def measure(image: CoreImage | None, spikes: Spikes | None, folder: Path) -> dict[str, Any]:
+def measure(image: CoreImage, spikes: Spikes, folder: Path) -> dict[str, Any]:
     """All figures, as they are written to ``core.json``.
 
     Parameters
     ----------
-    image : CoreImage, optional
-        For cycles an image; without it a network of :data:`LAYERS` of random weights.
-    spikes : bool[samples, timesteps, axons], optional
-        Its input; random without it.
+    image : CoreImage
+        For cycles an image.
+    spikes : bool[samples, timesteps, axons]
+        Its input.
     folder : Path
         For what cocotb builds.
     """
-    name = f"digits-sized random network {'-'.join(map(str, LAYERS))}"
-    if image is None:
-        image = layered_network(LAYERS)
-    else:
-        name = image.manifest.name or image.id[:16]
-    if spikes is None:
-        spikes = np.random.default_rng(1).random((20, 16, image.spec.axons)) < 0.3
+    busy = {label(spec): operations_per_lane_cycle(spec, 0.1) for spec in (SQUARE, WIDE)}
     network = busy_network(SQUARE, 0.1)
     axon_spikes = np.random.default_rng(1).random((DRIVER_TIMESTEPS, SQUARE.axons)) < 0.1
     driver = driver_cycles_per_s(network, axon_spikes)
     cocotb = cocotb_cycles_per_s(network, axon_spikes, folder)
     return {
-        "synaptic_operations": {
-            label(spec): operations_per_lane_cycle(spec, 0.1) for spec in (SQUARE, WIDE)
+        "core": label(SQUARE),
+        "synaptic_operations_per_lane_cycle": {
+            name: value["operations_per_lane_cycle"] for name, value in busy.items()
         },
-        "idle": {label(SQUARE): [idle_cycles(SQUARE, levels) for levels in (1, 4, SQUARE.groups)]},
-        "image": {"name": name, "cycles": cycles_per_image(image, spikes)},
-        "simulation": {
-            "core": label(SQUARE),
-            "driver_cycles_per_s": driver,
-            "cocotb_cycles_per_s": cocotb,
-            "ratio": driver / cocotb,
-        },
-        "golden": {"core": label(GOLDEN), "timesteps_per_s": golden_timesteps_per_s()},
+        "source_rate": {name: value["source_rate"] for name, value in busy.items()},
+        "idle_cycles": [idle_cycles(SQUARE, levels) for levels in (1, 4, SQUARE.groups)],
+        "image": image.manifest.name or image.id[:16],
+        "cycles_per_image": cycles_per_image(image, spikes),
+        "driver_cycles_per_s": driver,
+        "cocotb_cycles_per_s": cocotb,
+        "driver_to_cocotb": driver / cocotb,
+        "golden_core": label(GOLDEN),
+        "golden_timesteps_per_s": golden_timesteps_per_s(),
     }
 
 
@@ -270,61 +270,63 @@ def label(spec: CoreSpec) -> str:
     return f"{spec.axons}x{spec.neurons}x{spec.lanes}"
 
 
-def _table(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    simulation, golden = figures["simulation"], figures["golden"]
-    rows = [
-        (
-            f"synaptic operations per lane and cycle, {name}, {100 * value['source_rate']:.1f} % "
-            "of sources spiking",
-            f"{value['operations_per_lane_cycle']:.3f}",
-        )
-        for name, value in figures["synaptic_operations"].items()
-    ]
-    rows += [
-        (
-            f"cycles of an idle timestep, {name}, levels: {value['levels']}",
-            f"{value['cycles']} (allowed: {value['allowed']})",
-        )
-        for name, values in figures["idle"].items()
-        for value in values
-    ]
+def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures in words."""
+    core, rates = figures["core"], figures["source_rate"]
     return [
-        *rows,
-        (f"cycles an image, {figures['image']['name']}", f"{figures['image']['cycles']:.0f}"),
-        (
-            f"cycles/s of the compiled driver, {simulation['core']}",
-            f"{simulation['driver_cycles_per_s']:,.0f}",
+        *(
+            (
+                f"synaptic operations per lane and cycle, {name}, "
+                f"{100 * rates[name]:.1f} % of sources spiking",
+                f"{value:.3f}",
+            )
+            for name, value in figures["synaptic_operations_per_lane_cycle"].items()
         ),
-        (
-            f"cycles/s of a cocotb bench, {simulation['core']}",
-            f"{simulation['cocotb_cycles_per_s']:,.0f}",
+        *(
+            (
+                f"cycles of an idle timestep, {core}, levels: {value['levels']}",
+                f"{value['cycles']} (allowed: {value['allowed']})",
+            )
+            for value in figures["idle_cycles"]
         ),
-        ("driver to cocotb", f"{simulation['ratio']:.0f}"),
+        (f"cycles an image, {figures['image']}", f"{figures['cycles_per_image']:,.0f}"),
+        (f"cycles/s of the compiled driver, {core}", f"{figures['driver_cycles_per_s']:,.0f}"),
+        (f"cycles/s of a cocotb bench, {core}", f"{figures['cocotb_cycles_per_s']:,.0f}"),
+        ("driver to cocotb", f"{figures['driver_to_cocotb']:.0f}"),
         (
-            f"timesteps/s of the golden model, {golden['core']}, 2 % spiking",
-            f"{golden['timesteps_per_s']:,.0f}",
+            f"timesteps/s of the golden model, {figures['golden_core']}, 2 % spiking",
+            f"{figures['golden_timesteps_per_s']:,.0f}",
         ),
     ]
+
+
+def _example(image: Path | None, spikes: Path | None) -> tuple[CoreImage, Spikes]:
+    """The image for cycles an image and its input; if not given, what there is."""
+    if image is None and spikes is None and DIGITS.is_dir():
+        image, spikes = DIGITS / "digits.core", DIGITS / "digits.npz"
+    core = layered_network(LAYERS) if image is None else CoreImage.load(image)
+    if spikes is not None:
+        return core, fit_spikes(read_spikes(spikes), core)
+    return core, np.random.default_rng(1).random((20, 16, core.spec.axons)) < 0.3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table and write ``core.json``; the exit code."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--image", type=Path, help="core image for cycles an image")
-    parser.add_argument("--spikes", type=Path, help="its input spikes, .npz")
+    parser.add_argument("--spikes", type=Path, help="its input spikes, .npz; random without")
     parser.add_argument("--output", type=Path, default=Path("build/bench/core.json"))
     options = parser.parse_args(arguments)
     folder = options.output.parent
     try:
-        image = CoreImage.load(options.image) if options.image else None
-        spikes = read_spikes(options.spikes) if options.spikes else None
+        image, spikes = _example(options.image, options.spikes)
         folder.mkdir(parents=True, exist_ok=True)
         figures = measure(image, spikes, folder / "cocotb")
         write_whole(options.output, (json.dumps(figures, indent=2) + "\n").encode())
     except SpikewrightError as error:
         print(error, file=sys.stderr)
         return 1
-    rows = _table(figures)
+    rows = _rows(figures)
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:{width}}  {value}" for name, value in rows))
     print(f"Written to {options.output}")
