@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from fastcrc import crc32
 
-from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
+from spikewright.errors import BoardError, LinkError, SpecError
 from spikewright.frames import (
     ID_SIZE,
     REQUEST_PAYLOADS,
@@ -19,7 +19,7 @@ from spikewright.frames import (
 )
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region, index_width
-from spikewright.target import Progress, RunResult
+from spikewright.target import Progress, RunResult, check_spikes
 
 from .link import Link
 from .protocol import Hello, Request
@@ -177,7 +177,7 @@ class Device:
             The device stopped answering or makes no sense, or the port vanished.
         """
         image = self.image
-        _check_spikes(spikes, image.spec, "[timesteps, axons]")
+        check_spikes(spikes, image.spec, "[timesteps, axons]")
         stream = RunStream(
             image,
             spikes,
@@ -312,22 +312,6 @@ def load_requests(image: CoreImage, max_payload: int) -> Iterator[Request]:
     )
 
 
-def _check_spikes(spikes: Bools, spec: CoreSpec, axes: str) -> None:
-    if not isinstance(spikes, np.ndarray) or spikes.dtype != np.bool_:
-        given = getattr(spikes, "dtype", type(spikes).__name__)
-        raise SpikewrightError(
-            f"Input spikes must be a NumPy array of bool, not {given}.",
-            hint="Convert them, for example with `spikes > 0`.",
-        )
-    if spikes.ndim != axes.count(",") + 1:
-        raise SpikewrightError(f"Input spikes must have shape {axes}, not {spikes.shape}.")
-    if spikes.shape[-1] > spec.axons:
-        raise SpikewrightError(
-            f"Input spikes must have at most {spec.axons} axons, not {spikes.shape[-1]}.",
-            hint="Compile the network for a core with more axons, or pass fewer input lines.",
-        )
-
-
 class SerialTarget:
     """A board on a serial port as a :class:`spikewright.target.Target`.
 
@@ -367,7 +351,7 @@ class SerialTarget:
             As :meth:`Device.run`.
         """
         spec = self.device.image.spec
-        _check_spikes(spikes, spec, "[samples, timesteps, axons]")
+        check_spikes(spikes, spec, "[samples, timesteps, axons]")
         fired = np.empty((*spikes.shape[:2], spec.neurons), np.bool_)
         v = np.empty(fired.shape, np.int32) if record_v else None
         total_cycles = np.empty(len(spikes), np.int64)

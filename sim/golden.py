@@ -9,7 +9,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.fixed import decay, saturate
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
-from spikewright.target import Progress, RunResult
+from spikewright.target import Progress, RunResult, check_spikes
 
 from .fanin import FanIn
 
@@ -245,7 +245,7 @@ class GoldenModel:
             Another dtype or number of samples, or more axons than the spec has.
         """
         spec, image = self.image.spec, self.image
-        _check_spikes(axon_spikes, spec, "[samples, axons]", self.samples)
+        check_spikes(axon_spikes, spec, "[samples, axons]", self.samples)
         axons = np.zeros((self.samples, spec.axons), np.bool_)
         axons[:, : axon_spikes.shape[1]] = axon_spikes
         spikes = np.zeros((self.samples, spec.neurons), np.bool_)
@@ -289,7 +289,7 @@ class GoldenModel:
             Another dtype or number of samples, or more axons than the spec has.
         """
         spec = self.image.spec
-        _check_spikes(spikes, spec, "[samples, timesteps, axons]", self.samples)
+        check_spikes(spikes, spec, "[samples, timesteps, axons]", self.samples)
         timesteps = spikes.shape[1]
         fired = np.empty((self.samples, timesteps, spec.neurons), np.bool_)
         v = np.empty(fired.shape, np.int32) if record_v else None
@@ -303,24 +303,6 @@ class GoldenModel:
             if v is not None:
                 v[:, t] = self.v
         return GoldenRun(fired, cycles, operations, saturations, v)
-
-
-def _check_spikes(spikes: Bools, spec: CoreSpec, axes: str, samples: int | None = None) -> None:
-    """Check dtype, shape and axons of input spikes, with any number of samples if None."""
-    if not isinstance(spikes, np.ndarray) or spikes.dtype != np.bool_:
-        given = getattr(spikes, "dtype", type(spikes).__name__)
-        raise SpikewrightError(
-            f"Input spikes must be a NumPy array of bool, not {given}.",
-            hint="Convert them, for example with `spikes > 0`.",
-        )
-    if spikes.ndim != axes.count(",") + 1 or samples not in (None, spikes.shape[0]):
-        wanted = axes if samples is None else f"{axes} with {samples} samples"
-        raise SpikewrightError(f"Input spikes must have shape {wanted}, not {spikes.shape}.")
-    if spikes.shape[-1] > spec.axons:
-        raise SpikewrightError(
-            f"Input spikes must have at most {spec.axons} axons, not {spikes.shape[-1]}.",
-            hint="Compile the network for a core with more axons, or pass fewer input lines.",
-        )
 
 
 class GoldenTarget:
@@ -349,7 +331,7 @@ class GoldenTarget:
         if model is None:
             raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
         spec = model.image.spec
-        _check_spikes(spikes, spec, "[samples, timesteps, axons]")
+        check_spikes(spikes, spec, "[samples, timesteps, axons]")
         samples, timesteps, _ = spikes.shape
         fired = np.empty((samples, timesteps, spec.neurons), np.bool_)
         cycles = np.empty((samples, timesteps), np.int64)

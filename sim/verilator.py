@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spikewright.errors import MismatchError, SpecError, SpikewrightError, ToolError
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region, index_width
-from spikewright.target import Progress, Report, RunResult
+from spikewright.target import Progress, Report, RunResult, check_spikes
 
 from .driver import CORE_FUNCTIONS, CoreRun, Instance, Run, plan_sweeps
 from .model import Model
@@ -185,11 +185,7 @@ class CoreSimulator(Instance):
         self, spikes: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
         """Axon spikes as the number in each timestep and all axons, one after the other."""
-        if spikes.dtype != np.bool_ or spikes.ndim != 2 or spikes.shape[1] > self._spec.axons:
-            raise SpikewrightError(
-                f"Input spikes must be bool[timesteps, up to {self._spec.axons} axons], "
-                f"not {spikes.dtype}{list(spikes.shape)}."
-            )
+        check_spikes(spikes, self._spec, "[timesteps, axons]")
         counts = spikes.sum(axis=1, dtype=np.uint32)
         return counts, np.nonzero(spikes)[1].astype(np.uint16)
 
@@ -295,10 +291,7 @@ class VerilatorTarget:
         """
         if self._simulator is None:
             raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
-        if spikes.ndim != 3:
-            raise SpikewrightError(
-                f"Input spikes must have shape [samples, timesteps, axons], not {spikes.shape}."
-            )
+        check_spikes(spikes, self._simulator.spec, "[samples, timesteps, axons]")
         shape = (*spikes.shape[:2], self._simulator.spec.neurons)
         fired = np.zeros(shape, np.bool_)
         cycles = np.zeros(shape[:2], np.int64)

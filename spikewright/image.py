@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from spikewright.errors import ImageError, SpecError
 from spikewright.fixed import DECAY_ONE, signed_range
+from spikewright.manifest import Manifest, Population
 from spikewright.spec import CoreSpec, Region
 
 __all__ = ["FORMAT_VERSION", "CoreImage", "Manifest", "Population"]
@@ -26,41 +27,6 @@ MAX_FILE_BYTES = 1 << 30
 _METADATA_KEY = "spikewright"
 
 Array = npt.NDArray[Any]
-
-
-class Population(BaseModel):
-    """A contiguous range of axons or neurons and where it came from in the source graph."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
-    first: int = Field(ge=0)
-    count: int = Field(ge=1)
-    shape: tuple[int, ...] = ()
-
-    @property
-    def slice(self) -> slice:
-        """The range as an index into arrays of axons or neurons."""
-        return slice(self.first, self.first + self.count)
-
-
-class Manifest(BaseModel):
-    """What an image says about itself; free-form parts are for people and reports.
-
-    ``semantics`` holds dt [s], reset, reset timing and the like as the compiler resolved them;
-    ``scales`` the real value of one weight unit, per neuron of each population; ``report`` the
-    compiler's report; ``source`` the source file's name and SHA-256.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    name: str = ""
-    inputs: tuple[Population, ...] = ()
-    populations: tuple[Population, ...] = ()
-    outputs: tuple[str, ...] = ()
-    semantics: dict[str, Any] = {}
-    scales: dict[str, list[float]] = {}
-    report: dict[str, Any] = {}
-    source: dict[str, str] = {}
-
 
 _DTYPES: Mapping[str, type[np.integer[Any]]] = {
     "weights": np.int16,

@@ -7,9 +7,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from spikewright.errors import SpikewrightError
 from spikewright.image import CoreImage
+from spikewright.spec import CoreSpec
 
-__all__ = ["Progress", "Report", "RunResult", "Target", "open_target"]
+__all__ = ["Progress", "Report", "RunResult", "Target", "check_spikes", "open_target"]
 
 Progress = Callable[[int], None]
 """Called with the number of samples that have just been finished."""
@@ -37,6 +39,42 @@ class RunResult:
     cycles: npt.NDArray[np.int64] | None
     total_cycles: npt.NDArray[np.int64]
     v: npt.NDArray[np.int32] | None
+
+
+def check_spikes(
+    spikes: npt.NDArray[np.bool_], spec: CoreSpec, axes: str, samples: int | None = None
+) -> None:
+    """Check input spikes, the same way and with the same words on every target.
+
+    Parameters
+    ----------
+    spikes : bool array
+        Its last axis is axons; there may be fewer than the spec has.
+    spec : CoreSpec
+    axes : str
+        The shape that is wanted, such as ``[samples, timesteps, axons]``.
+    samples : int, optional
+        Number of samples wanted; any if None.
+
+    Raises
+    ------
+    SpikewrightError
+        Another dtype or shape, or more axons than the spec has.
+    """
+    if not isinstance(spikes, np.ndarray) or spikes.dtype != np.bool_:
+        given = getattr(spikes, "dtype", type(spikes).__name__)
+        raise SpikewrightError(
+            f"Input spikes must be a NumPy array of bool, not {given}.",
+            hint="Convert them, for example with `spikes > 0`.",
+        )
+    if spikes.ndim != axes.count(",") + 1 or samples not in (None, spikes.shape[0]):
+        wanted = axes if samples is None else f"{axes} with {samples} samples"
+        raise SpikewrightError(f"Input spikes must have shape {wanted}, not {spikes.shape}.")
+    if spikes.shape[-1] > spec.axons:
+        raise SpikewrightError(
+            f"Input spikes must have at most {spec.axons} axons, not {spikes.shape[-1]}.",
+            hint="Compile the network for a core with more axons, or pass fewer input lines.",
+        )
 
 
 class Target(Protocol):
