@@ -36,8 +36,10 @@ class NeuronUpdate(wiring.Component):
     -------
     issue, issue_valid : In
         Neuron group to update. While nothing is issued its state is on ``state`` all the same.
+    reading : Out
+        The group issued one cycle ago, whose memories are being addressed.
     acc : In
-        The group's accumulators, two cycles after the issue.
+        That group's accumulators, two cycles later.
     running : In(1)
         A timestep is running; low from at least two cycles before ``zero_en`` on.
     flush : In(1)
@@ -51,7 +53,7 @@ class NeuronUpdate(wiring.Component):
     neuron_addr, neuron_data, neuron_en : In
         Write port of the neurons' parameters, by neuron.
     state : Out
-        State of each lane, steady 6 cycles after ``issue`` is.
+        State of each lane, steady 5 cycles after ``issue`` is.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -61,6 +63,7 @@ class NeuronUpdate(wiring.Component):
         super().__init__({
             "issue": In(group),
             "issue_valid": In(1),
+            "reading": Out(group),
             "acc": In(acc_lanes(spec)),
             "running": In(1),
             "flush": In(1),
@@ -112,12 +115,14 @@ class NeuronUpdate(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         spec = self._spec
-        # Stage k holds the group issued k cycles ago.
-        stages = range(1, spec.update_latency + 1)
-        groups = [self.issue, *(Signal.like(self.issue, name=f"group{k}") for k in stages)]
-        valid = [self.issue_valid, *(Signal(name=f"valid{k}") for k in stages)]
-        for k in stages:
-            m.d.sync += [groups[k].eq(groups[k - 1]), valid[k].eq(valid[k - 1] & ~self.flush)]
+        # Stage k holds the group issued k + 1 cycles ago.
+        stages = range(spec.update_latency)
+        groups = [Signal.like(self.issue, name=f"group{k}") for k in stages]
+        valid = Signal(len(stages))
+        m.d.sync += [
+            Cat(groups).eq(Cat(self.issue, groups)),
+            valid.eq(Cat(self.issue_valid, valid) & (~self.flush).replicate(len(stages))),
+        ]
 
         lanes = [NeuronLane(spec) for _ in range(spec.lanes)]
         for k, lane in enumerate(lanes):
@@ -132,6 +137,7 @@ class NeuronUpdate(wiring.Component):
             level_write.addr.eq(self.level_addr),
             level_write.data.eq(self.level_data),
             level_write.en.eq(self.level_en),
+            self.reading.eq(groups[0]),
             self.commit.valid.eq(valid[-1]),
             self.commit.group.eq(groups[-1]),
             self.commit.last.eq(level.last),

@@ -211,7 +211,7 @@ class CoreSpec:
     @property
     def update_latency(self) -> int:
         """Cycles from the issue of a neuron group to its commit."""
-        return 10
+        return 11
 
     @property
     def integrate_overhead(self) -> int:
