@@ -53,7 +53,11 @@ def synthesize_ecp5(component: wiring.Component, folder: Path) -> Area:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "top.il").write_text(to_rtlil(component, name="top"))
-    script = "read_rtlil top.il; synth_ecp5 -top top -json top.json; tee -q -o stat.json stat -json"
+    # Names are hidden half-way: on some of them ABC9 of Yosys 0.70 fails an assertion.
+    script = (
+        "read_rtlil top.il; synth_ecp5 -top top -run begin:map_luts; rename -hide w:*; "
+        "synth_ecp5 -top top -run map_luts: -json top.json; tee -q -o stat.json stat -json"
+    )
     _run("yosys", ["-q", "-l", "yosys.log", "-p", script], folder, "yosys.log")
     text = (folder / "stat.json").read_text()
     cells = json.loads(text[text.index("{") :])["design"]["num_cells_by_type"]
