@@ -174,6 +174,37 @@ def test_difference_in_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mismatch.columns == ("cycles", "synapses", "saturations")
 
 
+VARIABLES = ("i", "v", "spike", "refractory", "acc", "cycles", "synapses", "saturations")
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_every_value_is_compared(variable: str) -> None:
+    spec = replace(SPEC, delay_slots=2)
+    golden = compare._golden_trace(GoldenModel(draw_case(4, spec=spec).image), CASE.spikes[0])
+    assert set(golden) == set(VARIABLES)
+    for index in np.ndindex(golden[variable].shape):
+        rtl = {name: values.copy() for name, values in golden.items()}
+        rtl[variable][index] ^= True
+        assert compare._first_difference(golden, rtl) == (index[0], variable, index[1:])
+
+
+def test_cause_comes_before_consequence() -> None:
+    golden = compare._golden_trace(GoldenModel(CASE.image), CASE.spikes[0])
+    rtl = {name: values.copy() for name, values in golden.items()}
+    order = [
+        ("cycles", (6,)),
+        ("acc", (6, 0, 0)),
+        ("refractory", (6, 5)),
+        ("spike", (6, 5)),
+        ("v", (6, 5)),
+        ("v", (6, 2)),
+        ("saturations", (5,)),
+    ]
+    for variable, index in order:
+        rtl[variable][index] ^= True
+        assert compare._first_difference(golden, rtl) == (index[0], variable, index[1:])
+
+
 MUTANTS = {
     "spikes at the threshold": GREATER,
     "saturates too early": (r"12'h7ff\b", "12'h7fe"),
