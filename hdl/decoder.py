@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
+    COUNTERS,
     ID_SIZE,
     REPLY_PAYLOADS,
     REQUEST_PAYLOADS,
@@ -17,6 +18,7 @@ from spikewright.frames import (
 from spikewright.spec import CoreSpec, index_width
 
 from .core import HostPort
+from .counters import CounterPort
 from .heads import ReplyHead
 from .layouts import struct
 from .load import ImageLoad
@@ -31,6 +33,7 @@ from .transmitter import SEND, Reply
 __all__ = ["CommandDecoder"]
 
 _OPEN_ENDED = (Command.WRITE, Command.RUN)
+_COUNTER_SIZE = REPLY_PAYLOADS[Command.COUNTERS].size // len(COUNTERS)
 _PARSED = {
     command: 0 if command is Command.COMMIT else layout.size
     for command, layout in REQUEST_PAYLOADS.items()
@@ -86,10 +89,8 @@ class CommandDecoder(wiring.Component):
         As in :class:`FrameReceiver`.
     sequence, o, o_send, locked
         As in :class:`ReplyTransmitter`: sequence, i, i_send, locked.
-    counters : In
-        Values of :class:`Counters`.
-    hold : Out(1)
-        Counters may be being read: they must stand still.
+    counters : Out
+        :class:`CounterPort`.
     o_spikes, step, clear, busy, spikes, host
         As in :class:`Core`: i_spikes, and so on.
     image_valid : Out(1)
@@ -114,8 +115,7 @@ class CommandDecoder(wiring.Component):
             "o": Out(stream.Signature(8)),
             "o_send": Out(stream.Signature(SEND)),
             "locked": In(1),
-            "counters": In(struct(REPLY_PAYLOADS[Command.COUNTERS])),
-            "hold": Out(1),
+            "counters": Out(CounterPort()),
             "o_spikes": Out(stream.Signature(index_width(spec.axons))),
             "step": Out(1),
             "clear": Out(1),
@@ -205,7 +205,8 @@ class CommandDecoder(wiring.Component):
             heads.image_valid.eq(parts.load.valid),
             heads.image_id.eq(parts.load.image_id),
             heads.timestep.eq(parts.timestep),
-            heads.counters.eq(self.counters),
+            heads.counter.eq(self.counters.value),
+            self.counters.index.eq(len(COUNTERS)),
             self.image_valid.eq(parts.load.valid),
             self.sequence.eq(frame.sequence),
             self.o_send.payload.reply.eq(parts.reply),
@@ -411,11 +412,14 @@ class CommandDecoder(wiring.Component):
                 m.d.sync += [rest.eq(most), parts.heads.pending.eq(encoder.level - most)]
             m.next = "reply"
         with m.State("reply"):
-            m.d.comb += self.hold.eq(1)
             m.d.sync += parts.staged.eq(parts.heads.byte)
             m.next = "reply byte"
+            with m.If((self.i_frame.payload.command == Command.COUNTERS) & ~self.counters.ready):
+                m.next = "reply"
+            m.d.comb += self.counters.index.eq(parts.position // _COUNTER_SIZE)
         with m.State("reply byte"):
-            m.d.comb += [self.hold.eq(1), self.o.valid.eq(1), self.o.payload.eq(parts.staged)]
+            m.d.comb += self.counters.index.eq(parts.position // _COUNTER_SIZE)
+            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(parts.staged)]
             with m.If(self.o.ready):
                 m.d.sync += parts.position.eq(parts.position + 1)
                 m.next = "reply"

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
+    COUNTERS,
     HELLO_NONE,
     ID_SIZE,
     PROTOCOL_VERSION,
@@ -20,6 +21,7 @@ __all__ = ["ReplyHead"]
 
 _HELLO = struct(REPLY_PAYLOADS[Command.HELLO])
 _RUN = struct(REPLY_PAYLOADS[Command.RUN])
+_COUNTER = struct(REPLY_PAYLOADS[Command.COUNTERS])[COUNTERS[0]].shape
 
 
 class ReplyHead(wiring.Component):
@@ -38,8 +40,8 @@ class ReplyHead(wiring.Component):
         HELLO, COUNTERS or RUN; the others' replies have no head.
     position : In
         Of the byte.
-    nonce, image_valid, image_id, timestep, pending, counters : In
-        What the heads say, besides constants.
+    nonce, image_valid, image_id, timestep, pending, counter : In
+        What the heads say, besides constants; ``counter`` is the one that ``position`` is in.
     byte : Out(8)
     last : Out(1)
         It is the last of the head.
@@ -62,7 +64,7 @@ class ReplyHead(wiring.Component):
             "image_id": In(_HELLO["image_id"].shape),
             "timestep": In(_RUN["timestep"].shape),
             "pending": In(_RUN["pending"].shape),
-            "counters": In(struct(REPLY_PAYLOADS[Command.COUNTERS])),
+            "counter": In(_COUNTER),
             "byte": Out(8),
             "last": Out(1),
         })
@@ -80,13 +82,16 @@ class ReplyHead(wiring.Component):
             run.timestep.eq(self.timestep),
             run.pending.eq(self.pending),
         ]
-        heads = {Command.HELLO: hello, Command.COUNTERS: self.counters, Command.RUN: run}
+        heads = {
+            Command.HELLO: hello.as_value(),
+            Command.COUNTERS: self.counter.replicate(len(COUNTERS)),
+            Command.RUN: run.as_value(),
+        }
         with m.Switch(self.command):
             for command, head in heads.items():
                 with m.Case(command):
-                    content = head.as_value()
                     m.d.comb += [
-                        self.byte.eq(content.word_select(self.position, 8)),
-                        self.last.eq(self.position == len(content) // 8 - 1),
+                        self.byte.eq(head.word_select(self.position, 8)),
+                        self.last.eq(self.position == REPLY_PAYLOADS[command].size - 1),
                     ]
         return m

@@ -69,6 +69,7 @@ class Top(wiring.Component):
         wiring.connect(m, transmitter.o, uart_tx.i)
         wiring.connect(m, decoder.o_spikes, core.i_spikes)
         wiring.connect(m, decoder.host, core.host)
+        wiring.connect(m, decoder.counters, counters.port)
         parts = (uart_rx, uart_tx, receiver, transmitter, decoder)
         m.d.comb += [
             uart_rx.rx.eq(self.rx),
@@ -78,7 +79,6 @@ class Top(wiring.Component):
             receiver.rewind.eq(decoder.rewind),
             transmitter.sequence.eq(decoder.sequence),
             decoder.locked.eq(transmitter.locked),
-            decoder.counters.eq(counters.values),
             decoder.busy.eq(core.busy),
             decoder.spikes.eq(core.spikes),
             core.step.eq(decoder.step),
@@ -90,7 +90,6 @@ class Top(wiring.Component):
             counters.saturated.eq(core.events.saturated),
             counters.spikes.eq(core.spikes.mask & core.spikes.en.replicate(spec.lanes)),
             counters.error.eq(receiver.error),
-            counters.hold.eq(decoder.hold),
             self.image_valid.eq(decoder.image_valid),
             self.active.eq(Cat(part.active for part in parts).any()),
         ]

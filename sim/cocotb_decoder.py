@@ -73,6 +73,7 @@ class Executor(wiring.Component):
         for name in ("i_frame", "i", "o", "o_send"):
             wiring.connect(m, getattr(decoder, name), wiring.flipped(getattr(self, name)))
         wiring.connect(m, decoder.host, core.host)
+        wiring.connect(m, decoder.counters, counters.port)
         m.d.comb += [
             decoder.end.eq(self.end),
             decoder.locked.eq(self.locked),
@@ -86,7 +87,6 @@ class Executor(wiring.Component):
             core.clear.eq(decoder.clear),
             decoder.busy.eq(core.busy),
             decoder.spikes.eq(core.spikes),
-            decoder.counters.eq(counters.values),
             counters.step.eq(decoder.step),
             counters.axon.eq(core.i_spikes.valid & core.i_spikes.ready),
             counters.cycle.eq(core.events.cycle),
@@ -308,7 +308,9 @@ async def malformed(dut: Any) -> None:
         b"\xff\xff\0\xff",
     ]
     for coded in wrong_spikes:
+        await requests.run(0, b"\x05")
         await requests.run(2, coded, Status.BAD_SPIKES)
+        assert await requests.run(1, b"\x03\xff") == encode_spikes([[5, 9]])
     await requests.run(0, bytes([END]), Status.BAD_SPIKES)
     await requests.ask(Command.CLEAR)
     await requests.ask(Command.COUNTERS)
