@@ -39,8 +39,8 @@ class Counters(wiring.Component):
     """Count from reset, modulo ``2**32``.
 
     The counters stand in a memory. A slot comes round for each, in which what happened since its
-    last slot is added; one more slot is for reading. That takes half the logic of as many registers,
-    with adders of their own and a multiplexer to read them.
+    last slot is added; one more slot is for reading. That takes half the logic of registers with
+    adders of their own and a multiplexer to read them.
 
     Parameters
     ----------
