@@ -20,7 +20,7 @@ def acc_lanes(spec: CoreSpec) -> data.ArrayLayout:
 class Accumulators(wiring.Component):
     """Add weight words to the accumulators of their groups, one word a cycle.
 
-    A ring of ``delay_slots`` slots. Latency from a word to the memory 3 cycles; sums that are still
+    A ring of ``delay_slots`` slots. Latency from a word to the memory 4 cycles; sums that are still
     on their way are forwarded, so that words for the same group may follow each other at once.
 
     Members
@@ -31,14 +31,14 @@ class Accumulators(wiring.Component):
         The slot of this timestep, and the first group that is not yet updated in it: words for
         earlier groups count for the next timestep.
     adding : In(1)
-        Words may come; low from at least two cycles before ``zero_en`` on, and not before the sum
-        of the last word is in the memory.
+        Words may come; low in the cycle before ``zero_en`` and as long as that lasts, but not
+        before the sum of the last word is in the memory.
     read_slot, read_group : In
-        Accumulators that ``acc`` shows two cycles later, while no word comes in.
+        Accumulators that ``acc`` shows three cycles later, while no word comes in.
     acc : Out
         Accumulators of one group in a register.
     zero_slot, zero_group, zero_en : In
-        Set a group's accumulators in one slot to zero.
+        Set a group's accumulators in one slot to zero, a cycle later.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -71,8 +71,8 @@ class Accumulators(wiring.Component):
 
         slot_now = Signal.like(self.slot)
         m.d.comb += slot_now.eq(self.slot + (self.word.group < self.first_open))
-        valid = Signal(2)
-        m.d.sync += valid.eq(Cat(self.word.valid, valid))
+        valid = Signal(3)
+        m.d.sync += valid.eq(Cat(self.word.valid, valid[0], valid[1] | self.zero_en))
         for bank in range(banks):
             delay = self.word.synapses[f"delay{bank}"] if spec.delay_bits else 0
             slot = Signal.like(self.slot, name=f"slot{bank}")
@@ -89,7 +89,7 @@ class Accumulators(wiring.Component):
     def _bank(
         self, m: Module, bank: int, lanes: range, read: Signal, zero: Signal, valid: Signal
     ) -> None:
-        """Read, add, write. Stages: address, memory output, sum and write."""
+        """Read, add, write: a stage each for address, memory output, and sum with write."""
         spec = self._spec
         layout = data.ArrayLayout(signed(spec.acc_bits), len(lanes))
         m.submodules[f"bank{bank}"] = memory = Memory(
@@ -101,41 +101,40 @@ class Accumulators(wiring.Component):
         write_port = memory.write_port()
         read_port = memory.read_port()
 
-        # A word's sum is missing from the memory for the next two words. The first of them adds to
+        # Addresses are registered before they reach the memory, zeros and words by the same way.
+        # A word's sum is missing from the memory for the next two words: the first of them adds to
         # it directly (`from_total`), for the second it replaces the memory's output.
-        here = Signal(len(read), name=f"here{bank}")
-        addresses = [Signal(len(read), name=f"address{bank}_{stage}") for stage in range(2)]
+        addresses = [Signal(len(read), name=f"address{bank}_{stage}") for stage in range(3)]
         hits = Signal(2, name=f"hits{bank}")
         from_total = Signal(name=f"from_total{bank}")
         total = Signal(layout, name=f"total{bank}")
         m.d.comb += [
-            here.eq(read),
-            read_port.addr.eq(here),
+            read_port.addr.eq(addresses[0]),
             read_port.en.eq(1),
-            write_port.addr.eq(Mux(self.zero_en, zero, addresses[1])),
-            write_port.en.eq(self.zero_en | valid[1]),
+            write_port.addr.eq(addresses[2]),
+            write_port.en.eq(valid[2]),
         ]
         m.d.sync += [
-            Cat(addresses).eq(Cat(here, addresses[0])),
-            hits.eq(Cat(self.word.valid & valid[k] & (here == addresses[k]) for k in range(2))),
+            addresses[0].eq(read),
+            addresses[1].eq(addresses[0]),
+            addresses[2].eq(Mux(self.zero_en, zero, addresses[1])),
+            hits.eq(Cat(valid[0] & valid[k] & (addresses[0] == addresses[k]) for k in range(1, 3))),
             from_total.eq(hits[0]),
             total.eq(write_port.data),
         ]
         for n, lane in enumerate(lanes):
-            early = Signal(signed(spec.weight_bits), name=f"early{lane}")
-            weight = Signal(signed(spec.weight_bits), name=f"weight{lane}")
+            weights = [Signal(signed(spec.weight_bits), name=f"weight{lane}_{k}") for k in range(3)]
             acc = Signal(signed(spec.acc_bits), name=f"acc{lane}")
             found = Signal(signed(spec.acc_bits), name=f"found{lane}")
             m.d.comb += [
                 found.eq(Mux(hits[1], total[n], read_port.data[n])),
-                write_port.data[n].eq(Mux(from_total, total[n], acc) + weight),
+                write_port.data[n].eq(Mux(from_total, total[n], acc) + weights[2]),
             ]
             m.d.sync += [
-                early.eq(self.word.synapses[f"weight{lane}"]),
-                weight.eq(early),
+                Cat(weights).eq(Cat(self.word.synapses[f"weight{lane}"], weights)),
                 acc.eq(found),
                 self.acc[lane].eq(found),
             ]
             # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
             with m.If(~self.adding):
-                m.d.sync += [weight.eq(0), acc.eq(0)]
+                m.d.sync += [weights[2].eq(0), acc.eq(0)]

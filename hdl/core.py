@@ -174,15 +174,15 @@ class Core(wiring.Component):
         lane_bits = (spec.lanes - 1).bit_length()
         lane = index[:lane_bits]
         group = Signal(index_width(spec.groups))
-        slot = Signal.like(scheduler.slot)
         m.d.comb += [
             group.eq(index[lane_bits : index_width(spec.neurons)]),
             neurons.issue.eq(Mux(scheduler.busy, scheduler.issue, group)),
-            acc.read_group.eq(neurons.reading),
-            acc.read_slot.eq(slot),
+            acc.read_group.eq(neurons.issue),
+            acc.read_slot.eq(
+                Mux(scheduler.busy, scheduler.slot, index >> index_width(spec.neurons))
+            ),
             rows.read_addr.eq(index),
         ]
-        m.d.sync += slot.eq(Mux(scheduler.busy, scheduler.slot, index >> index_width(spec.neurons)))
         width = len(self.host.r_data)
         state = Signal(width)
         sums = Signal(width)

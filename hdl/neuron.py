@@ -36,18 +36,16 @@ class NeuronUpdate(wiring.Component):
     -------
     issue, issue_valid : In
         Neuron group to update. While nothing is issued its state is on ``state`` all the same.
-    reading : Out
-        The group issued one cycle ago, whose memories are being addressed.
     acc : In
-        That group's accumulators, two cycles later.
+        The group's accumulators, three cycles after its issue.
     running : In(1)
-        A timestep is running; low from at least two cycles before ``zero_en`` on.
+        A timestep is running; low in the cycle of ``zero_en`` and in the one before.
     flush : In(1)
         In the cycle of a commit: forget every group issued after that one.
     commit : Out
         The group whose state is being written.
     zero, zero_en : In
-        Set a group's state to zero.
+        Set a group's state to zero, a cycle later.
     level_addr, level_data, level_en : In
         Write port of the level marks, by group.
     neuron_addr, neuron_data, neuron_en : In
@@ -63,7 +61,6 @@ class NeuronUpdate(wiring.Component):
         super().__init__({
             "issue": In(group),
             "issue_valid": In(1),
-            "reading": Out(group),
             "acc": In(acc_lanes(spec)),
             "running": In(1),
             "flush": In(1),
@@ -106,8 +103,8 @@ class NeuronUpdate(wiring.Component):
         m.submodules[name] = memory
         write_port = memory.write_port()
         m.d.comb += [
-            write_port.addr.eq(Mux(self.zero_en, self.zero, self.commit.group)),
-            write_port.en.eq(self.zero_en | self.commit.valid),
+            write_port.addr.eq(self.commit.group),
+            write_port.en.eq(self._writing),
             *(write_port.data[lane].eq(value) for lane, value in enumerate(new)),
         ]
         return _read(m, memory, group)
@@ -119,10 +116,14 @@ class NeuronUpdate(wiring.Component):
         stages = range(spec.update_latency)
         groups = [Signal.like(self.issue, name=f"group{k}") for k in stages]
         valid = Signal(len(stages))
+        self._writing = Signal()
         m.d.sync += [
             Cat(groups).eq(Cat(self.issue, groups)),
             valid.eq(Cat(self.issue_valid, valid) & (~self.flush).replicate(len(stages))),
+            self._writing.eq(valid[-2] & ~self.flush),
         ]
+        with m.If(self.zero_en):
+            m.d.sync += [groups[-1].eq(self.zero), self._writing.eq(1)]
 
         lanes = [NeuronLane(spec) for _ in range(spec.lanes)]
         for k, lane in enumerate(lanes):
@@ -137,7 +138,6 @@ class NeuronUpdate(wiring.Component):
             level_write.addr.eq(self.level_addr),
             level_write.data.eq(self.level_data),
             level_write.en.eq(self.level_en),
-            self.reading.eq(groups[0]),
             self.commit.valid.eq(valid[-1]),
             self.commit.group.eq(groups[-1]),
             self.commit.last.eq(level.last),

@@ -10,7 +10,7 @@ from .neuron import commit_layout
 
 __all__ = ["Scheduler"]
 
-_DRAIN = 5
+_DRAIN = 6
 """Cycles from the end of the last row to the sum of its last word being in the accumulators."""
 
 

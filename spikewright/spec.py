@@ -216,7 +216,7 @@ class CoreSpec:
     @property
     def integrate_overhead(self) -> int:
         """Cycles of an integration beyond ``max(1, words)`` for each pending source."""
-        return 11
+        return 12
 
     @property
     def timestep_overhead(self) -> int:
