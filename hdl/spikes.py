@@ -122,9 +122,8 @@ class SpikeEncoder(wiring.Component):
         m = Module()
         spec = self._spec
         layout = group_spikes(spec)
-        m.submodules.groups = groups = SyncFIFOBuffered(
-            width=layout.size, depth=max(2, spec.groups)
-        )
+        # One deeper than what comes: it takes its first entry out only a cycle after the second.
+        m.submodules.groups = groups = SyncFIFOBuffered(width=layout.size, depth=spec.groups + 1)
         m.submodules.ring = ring = SyncFIFOBuffered(width=8, depth=self._depth)
         m.d.comb += [
             self.o.valid.eq(ring.r_rdy),
