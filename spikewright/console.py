@@ -25,10 +25,10 @@ class Table:
     title: str = ""
 
     def __str__(self) -> str:
-        lines = [self.columns, *self.rows]
+        lines = [[_plain(cell, "") for cell in line] for line in (self.columns, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-        return "\n".join([self.title, *text] if self.title else text)
+        return "\n".join([_plain(self.title, ""), *text] if self.title else text)
 
 
 class Console:
@@ -65,7 +65,7 @@ class Console:
     def note(self, text: str) -> None:
         """Say what goes on, on stderr."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(_plain(text), file=sys.stderr, flush=True)
 
     def detail(self, text: str) -> None:
         """Say what only ``-v`` asks for."""
@@ -95,14 +95,14 @@ class Console:
         import rich.progress
 
         with rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
             rich.progress.TimeElapsedColumn(),
             console=rich.console.Console(stderr=True),
             transient=True,
         ) as bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(_plain(what, ""), total=total)
             yield lambda count: bar.advance(task, count)
 
     def error(self, error: SpikewrightError, kind: str = "", *, code: int = 1) -> int:
@@ -126,8 +126,8 @@ class Console:
             }
             print(json.dumps({"error": details}, indent=2), flush=True)
         if self.verbosity > 1:
-            traceback.print_exception(error)
-        print(f"Error: {error}", file=sys.stderr, flush=True)
+            print(_plain("".join(traceback.format_exception(error))), file=sys.stderr, end="")
+        print(_plain(f"Error: {error}"), file=sys.stderr, flush=True)
         return code
 
 
@@ -138,6 +138,9 @@ def explain(error: Exception) -> tuple[SpikewrightError, str]:
     if isinstance(error, ModuleNotFoundError):
         what, kind = f"Package {error.name!r} is not installed.", "ToolError"
         hint = "How to get it: spikewright doctor"
+    elif isinstance(error, MemoryError):
+        what, kind = f"Not enough memory: {error or 'no more is to be had'}.", "MemoryError"
+        hint = "Take fewer samples or timesteps at a time, or a smaller network."
     elif isinstance(error, OSError):
         what, kind = f"{error.strerror or error}: {error.filename or 'writing output'}.", "OSError"
         hint = "Make room or name another file, and run the command again."
@@ -149,20 +152,29 @@ def explain(error: Exception) -> tuple[SpikewrightError, str]:
     return shown, kind
 
 
+def _plain(text: str, kept: str = "\n\t") -> str:
+    """Escape what a terminal would obey, or could not show: names in files are anybody's."""
+    return "".join(
+        c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def _print(part: Table | str, file: TextIO) -> None:
     if not (isinstance(part, Table) and file.isatty()):
-        print(part, file=file)
+        print(part if isinstance(part, Table) else _plain(part), file=file)
         return
     import rich.box
     import rich.console
     import rich.table
     import rich.text
 
-    table = rich.table.Table(
-        title=part.title or None, title_justify="left", box=rich.box.SIMPLE_HEAD
-    )
+    def text(cell: str) -> rich.text.Text:
+        return rich.text.Text(_plain(cell, ""))  # a plain string would be read as markup
+
+    title = text(part.title) if part.title else None
+    table = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
     for column in part.columns:
-        table.add_column(column)
+        table.add_column(text(column))
     for row in part.rows:
-        table.add_row(*map(rich.text.Text, row))
+        table.add_row(*map(text, row))
     rich.console.Console(file=file).print(table)
