@@ -3,7 +3,6 @@
 import io
 import zipfile
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from spikewright.errors import DataError, SpecError
 from spikewright.image import CoreImage
+from spikewright.output import replace_file
 from spikewright.spec import CoreSpec
 from spikewright.target import RunResult
 
@@ -48,16 +48,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 def write_whole(path: Path | str, data: bytes) -> None:
     """Write a file whole or not at all. Raises :class:`DataError` if it cannot be written."""
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(target)
+        replace_file(path, data)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise DataError(
-            f"Cannot write {str(target)!r}: {error.strerror}.",
+            f"Cannot write {str(Path(path))!r}: {error.strerror}.",
             hint="Name a file in a folder that is there and that you may write to.",
         ) from None
 

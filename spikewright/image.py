@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from spikewright.errors import ImageError, SpecError
 from spikewright.fixed import DECAY_ONE, signed_range
 from spikewright.manifest import Manifest, Population
+from spikewright.output import replace_file
 from spikewright.spec import CoreSpec, Region
 
 __all__ = ["FORMAT_VERSION", "CoreImage", "Manifest", "Population"]
@@ -283,16 +283,11 @@ class CoreImage:
 
     def save(self, path: Path | str) -> None:
         """Write the file whole or not at all. Raises :class:`ImageError` if it cannot."""
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
         try:
-            partial.write_bytes(self.to_bytes())
-            partial.replace(target)
+            replace_file(path, self.to_bytes())
         except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
             raise ImageError(
-                f"Cannot write image {str(target)!r}: {error.strerror}.",
+                f"Cannot write image {str(Path(path))!r}: {error.strerror}.",
                 hint="Name a file in a folder that is there and that you may write to.",
             ) from None
 

@@ -1,6 +1,8 @@
 import io
+import os
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from spikewright.sim.cases import draw_case
 from spikewright.spec import CoreSpec
 from spikewright.target import RunResult
 
+DRAWN = draw_case(7, spec=CoreSpec(axons=8, neurons=16, lanes=8), timesteps=1)
 SPIKES = np.random.default_rng(3).random((2, 5, 4)) < 0.5
 
 
@@ -177,16 +180,50 @@ def test_result_without_spikes(tmp_path: Path) -> None:
 def test_write_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out"
     write_whole(target, b"old")
-    (tmp_path / "out.partial").mkdir()
     (tmp_path / "folder").mkdir()
     for name, why in (
-        ("out", "Is a directory"),  # its partial file
         ("folder", "Is a directory"),
+        (".", "Is a directory"),
+        ("x" * 256, "File name too long"),
         ("out/in", "Not a directory"),
         ("absent/out", "No such file or directory"),
     ):
         with pytest.raises(DataError) as error:
             write_whole(tmp_path / name, b"new")
-        assert error.value.what == f"Cannot write '{tmp_path}/{name}': {why}."
+        assert error.value.what == f"Cannot write '{tmp_path / name}': {why}."
+    with pytest.raises(DataError, match=r"Cannot write '\.': Is a directory"):
+        write_whole("", b"new")
     assert target.read_bytes() == b"old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out", "out.partial"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "out"]
+    write_whole(tmp_path / ("x" * 255), b"new")
+
+
+@pytest.mark.parametrize("write", [write_whole, lambda path, _: DRAWN.image.save(path)])
+def test_write_touches_no_other_file(write: Callable[[Path, bytes], None], tmp_path: Path) -> None:
+    """Not even one that has the name, or is the link, that a partial file might have."""
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "out.partial").symlink_to("mine")
+    write(tmp_path / "out", b"new")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out", "out.partial"]
+
+
+def test_write_to_what_is_no_file_goes_into_it(tmp_path: Path) -> None:
+    """A pipe, or /dev/null, is not replaced by a file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(pipe, b"new")
+    assert os.read(reader, 9) == b"new"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "out", b"new")
+    assert not list(tmp_path.iterdir())
