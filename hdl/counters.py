@@ -87,7 +87,8 @@ class Counters(wiring.Component):
             self.error,
         )
         m.submodules.memory = memory = Memory(shape=_WIDTH, depth=len(COUNTERS), init=[])
-        w_port, r_port = memory.write_port(), memory.read_port()
+        w_port = memory.write_port()
+        r_port = memory.read_port(transparent_for=(w_port,))
         last = len(COUNTERS)
         # A slot has three stages: address, the memory's output, sum. The last slot reads.
         slot = Signal(range(last + 1))
