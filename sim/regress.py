@@ -19,8 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spikewright.errors import DataError, SpikewrightError
-from spikewright.files import fit_spikes, read_result, read_spikes, result_bytes, spikes_bytes
+from spikewright.files import (
+    MAX_BYTES,
+    fit_spikes,
+    read_result,
+    read_spikes,
+    result_bytes,
+    spikes_bytes,
+)
 from spikewright.image import CoreImage
+from spikewright.storage import read_file
 from spikewright.target import Progress, RunResult, open_target
 
 from .golden import GoldenTarget
@@ -174,10 +182,12 @@ def load_case(folder: Path | str) -> Case:
     """
     source = Path(folder)
     try:
-        manifest = json.loads((source / _MANIFEST).read_bytes())
+        manifest = json.loads(read_file(source / _MANIFEST, MAX_BYTES))
         hashes = {name: manifest["files"][name] for name in _FILES}
         version = manifest["case_version"]
-        found = {name: hashlib.sha256((source / name).read_bytes()).hexdigest() for name in _FILES}
+        found = {
+            name: hashlib.sha256(read_file(source / name, MAX_BYTES)).hexdigest() for name in _FILES
+        }
     except OSError as error:
         raise DataError(
             f"Cannot read {str(error.filename)!r}: {error.strerror}.", hint=_RECORD_AGAIN

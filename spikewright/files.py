@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy.typing as npt
 
 from spikewright.errors import DataError, SpecError
 from spikewright.image import CoreImage
-from spikewright.output import replace_file
 from spikewright.spec import CoreSpec
+from spikewright.storage import read_file, replace_file
 from spikewright.target import RunResult
 
 __all__ = [
@@ -28,20 +27,11 @@ __all__ = [
 ]
 
 MAX_BYTES = 1 << 30
-"""Largest file, and largest array in one, that is read."""
+"""Largest file, and most bytes of arrays in one, that are read."""
 
+_MAX_SPEC_BYTES = 1 << 20
 _SPIKES_HINT = "Write it with: numpy.savez('in.npz', spikes=spikes)  # 0 or 1 each"
-_DAMAGED = (
-    ValueError,
-    KeyError,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a damaged archive raises, besides OSError."""
+_SPEC_HINT = 'Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}'
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -68,16 +58,26 @@ def read_arrays(path: Path | str) -> Arrays:
     source = Path(path)
     try:
         with zipfile.ZipFile(source) as archive:
-            sizes = [entry.file_size for entry in archive.infolist()]
-        if max(sizes, default=0) > MAX_BYTES:
-            raise DataError(f"{str(source)!r} holds an array over {MAX_BYTES >> 20} MiB.")
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_BYTES:
+            raise DataError(
+                f"{str(source)!r} holds arrays of more than {MAX_BYTES >> 20} MiB.",
+                hint="Use several files of fewer samples.",
+            )
         with np.load(source, allow_pickle=False) as arrays:
-            return dict(arrays)
+            found = dict(arrays)
+        for name, array in found.items():
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"{name!r} is no array")
+        return found
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"Cannot read {str(source)!r}: {error.strerror or error}.") from None
-    except _DAMAGED as error:
+        raise DataError(
+            f"Cannot read {str(source)!r}: {error.strerror or error}.",
+            hint="Name a file that was written with numpy.savez.",
+        ) from None
+    except Exception as error:  # a damaged archive or header makes zipfile and NumPy raise anything
         raise DataError(
             f"{str(source)!r} is not a whole .npz file of plain arrays "
             f"({type(error).__name__}: {error}).",
@@ -88,12 +88,12 @@ def read_arrays(path: Path | str) -> Arrays:
 def read_spec(path: Path | str) -> CoreSpec:
     """Read a core specification from a JSON file. Raises :class:`SpecError`."""
     try:
-        text = Path(path).read_text()
+        text = read_file(path, _MAX_SPEC_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SpecError(
             f"Cannot read core specification {str(path)!r}: {why}.",
-            hint='Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}',
+            hint=_SPEC_HINT,
         ) from None
     return CoreSpec.from_json(text)
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from spikewright.errors import ImageError, SpecError
 from spikewright.fixed import DECAY_ONE, signed_range
 from spikewright.manifest import Manifest, Population
-from spikewright.output import replace_file
+from spikewright.storage import read_file, replace_file
 from spikewright.spec import CoreSpec, Region
 
 __all__ = ["FORMAT_VERSION", "CoreImage", "Manifest", "Population"]
@@ -296,9 +296,7 @@ class CoreImage:
         """Read and check a file. Raises :class:`ImageError` that says what is wrong."""
         source = Path(path)
         try:
-            if source.stat().st_size > MAX_FILE_BYTES:
-                raise ImageError(f"Image {str(source)!r} is over {MAX_FILE_BYTES >> 20} MiB.")
-            data = source.read_bytes()
+            data = read_file(source, MAX_FILE_BYTES)
         except OSError as error:
             raise ImageError(
                 f"Cannot read image {str(source)!r}: {error.strerror}.",

@@ -29,6 +29,7 @@ _RANGES = {
     "weight_words": (0, 1 << 24),
 }
 _POWERS_OF_TWO = ("lanes", "delay_slots")
+_JSON_HINT = 'Write an object such as: {"axons": 64, "neurons": 256, "lanes": 8}'
 _HINT = "Change the field, or leave it out to get its default."
 
 
@@ -248,9 +249,9 @@ class CoreSpec:
         try:
             raw = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise SpecError(f"Core specification is not JSON: {error}") from None
+            raise SpecError(f"Core specification is not JSON: {error}.", hint=_JSON_HINT) from None
         if not isinstance(raw, dict):
-            raise SpecError("Core specification must be a JSON object.")
+            raise SpecError("Core specification must be a JSON object.", hint=_JSON_HINT)
         return cls.from_dict(raw)
 
     @classmethod

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from spikewright.errors import DataError
+from spikewright.errors import DataError, SpecError
 from spikewright.files import (
     MAX_BYTES,
     fit_spikes,
     read_arrays,
     read_result,
+    read_spec,
     read_spikes,
     result_bytes,
     spikes_bytes,
@@ -81,6 +82,7 @@ def test_absent_file(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_spikes(tmp_path / "in.npz")
     assert error.value.what == f"Cannot read '{tmp_path}/in.npz': No such file or directory."
+    assert error.value.hint
 
 
 def test_every_cut_and_many_flips_are_errors(tmp_path: Path) -> None:
@@ -128,8 +130,68 @@ def test_array_larger_than_the_limit_is_not_unpacked(tmp_path: Path) -> None:
     ):
         for _ in range((MAX_BYTES >> 24) + 1):
             member.write(bytes(1 << 24))
-    with pytest.raises(DataError, match="holds an array over 1024 MiB"):
+    with pytest.raises(DataError, match="holds arrays of more than 1024 MiB"):
         read_arrays(path)
+
+
+def test_arrays_larger_than_the_limit_together_are_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "in.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for k in range(9):
+            archive.writestr(f"a{k}.npy", bytes(1 << 27))
+    with pytest.raises(DataError, match="holds arrays of more than 1024 MiB"):
+        read_arrays(path)
+
+
+def header(descr: str = "'|b1'", shape: str = "(1,)", end: str = "}") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, {end}\n".encode()
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("member", "compression"),
+    [
+        (b"no array", zipfile.ZIP_STORED),
+        (header(shape=f"({1 << 70},)"), zipfile.ZIP_STORED),
+        (header(shape="(True, 1)"), zipfile.ZIP_STORED),
+        (header(descr="()"), zipfile.ZIP_STORED),
+        (header(end="("), zipfile.ZIP_STORED),
+        (b"LZMA", zipfile.ZIP_LZMA),
+    ],
+    ids=["text", "huge", "bool", "dtype", "bracket", "lzma"],
+)
+def test_members_that_are_no_arrays(member: bytes, compression: int, tmp_path: Path) -> None:
+    """NumPy and zipfile raise what comes to them."""
+    path = tmp_path / "in.npz"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("spikes.npy", member)
+    if compression == zipfile.ZIP_LZMA:
+        data = bytearray(path.read_bytes())
+        data[data.index(b"spikes.npy") + 22] ^= 0xFF
+        path.write_bytes(data)
+    with pytest.raises(DataError, match=r"is not a whole \.npz file of plain arrays"):
+        read_spikes(path)
+
+
+def test_array_file_that_is_an_archive_too(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, SPIKES)
+    (tmp_path / "in.npz").write_bytes(buffer.getvalue() + spikes_bytes(SPIKES))
+    with pytest.raises(DataError, match=r"is not a whole \.npz file of plain arrays"):
+        read_spikes(tmp_path / "in.npz")
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1]"])
+def test_spec_that_is_no_object(text: str, tmp_path: Path) -> None:
+    (tmp_path / "core.json").write_text(text)
+    with pytest.raises(SpecError, match="JSON") as error:
+        read_spec(tmp_path / "core.json")
+    assert "such as: {" in error.value.hint
+
+
+def test_endless_spec() -> None:
+    with pytest.raises(SpecError, match="'/dev/zero': File too large"):
+        read_spec("/dev/zero")
 
 
 def test_header_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:

@@ -238,11 +238,15 @@ def test_loading_names_the_file_and_the_next_step(tmp_path: Path) -> None:
     assert error.value.hint == "Compile the network again, or fetch a fresh copy of the file."
 
 
-def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+def test_files_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = tmp_path / "none.core"
     with pytest.raises(ImageError) as error:
         CoreImage.load(missing)
     assert error.value.what == f"Cannot read image {str(missing)!r}: No such file or directory."
+    monkeypatch.setattr("spikewright.image.MAX_FILE_BYTES", 1 << 20)
+    with pytest.raises(ImageError) as error:
+        CoreImage.load("/dev/zero")
+    assert error.value.what == "Cannot read image '/dev/zero': File too large."
     nowhere = tmp_path / "no folder" / "model.core"
     with pytest.raises(ImageError) as error:
         small_image().save(nowhere)

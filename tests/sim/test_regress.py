@@ -130,6 +130,18 @@ def test_manifest_of_any_kind_is_an_error(folder: Path, text: str) -> None:
     assert error.value.what == f"{str(path)!r} is damaged: it lists no hashes."
 
 
+@pytest.mark.parametrize("name", ["case.json", "image.core", "spikes.npz"])
+def test_endless_file_is_an_error(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a checkout with a link in it."""
+    monkeypatch.setattr("spikewright.sim.regress.MAX_BYTES", 1 << 20)
+    path = folder / "deep" / "one" / name
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(DataError) as error:
+        load_case(path.parent)
+    assert error.value.what == f"Cannot read {str(path)!r}: File too large."
+
+
 def test_case_of_another_version(folder: Path) -> None:
     path = folder / "deep" / "one" / "case.json"
     path.write_text(path.read_text().replace('"case_version": 1', '"case_version": 2'))

@@ -1,9 +1,26 @@
-"""Writing files so that nobody ever finds half of one."""
+"""Files read up to a limit, and written whole or not at all."""
 
+import errno
+import os
 import secrets
 from pathlib import Path
 
-__all__ = ["replace_file"]
+__all__ = ["read_file", "replace_file"]
+
+
+def read_file(path: Path | str, most: int) -> bytes:
+    """Read a file of at most so many bytes; ``/dev/zero`` has more.
+
+    Raises
+    ------
+    OSError
+        It cannot be read or is larger.
+    """
+    with Path(path).open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return data
 
 
 def replace_file(path: Path | str, data: bytes) -> None:
