@@ -33,6 +33,8 @@ class Population:
         Infinite where the neurons never spike.
     reset_to : bool
         The reset leads to ``reset``, or is by that amount.
+    reset_decays : bool
+        The amount is what the reset takes one timestep later: by then ``a_mem`` has shrunk it.
     refractory : int
         Timesteps without membrane update after a spike.
     """
@@ -47,6 +49,7 @@ class Population:
     reset: Array
     v_leak: Array
     reset_to: bool
+    reset_decays: bool
     refractory: int
 
     @property

@@ -161,7 +161,8 @@ def _discretise(
     if node.v_threshold is not None:
         threshold = node.v_threshold - node.v_leak
         if not to_value:
-            reset = _subtracted(name, node.v_threshold - node.v_reset, a_mem, options)
+            reset = node.v_threshold - node.v_reset
+            _require(name, reset > 0, "v_threshold must be above v_reset for reset='subtract'")
         elif options.reset_delay:
             # The neuron sits at v_reset in the timestep after the spike, whatever arrives.
             _require(
@@ -181,6 +182,7 @@ def _discretise(
         reset=reset,
         v_leak=node.v_leak,
         reset_to=to_value,
+        reset_decays=not to_value and bool(options.reset_delay),
         refractory=refractory,
     )
     return population, gain
@@ -200,16 +202,6 @@ def _decay(
         "shorter dt or discretization='exact'",
     )
     return 1 - x, x
-
-
-def _subtracted(name: str, amount: Array, a_mem: Array, options: CompileOptions) -> Array:
-    """What a subtracting reset takes from the membrane in the timestep of the spike."""
-    _require(name, amount > 0, "v_threshold must be above v_reset for reset='subtract'")
-    if not options.reset_delay:
-        return amount
-    _require(name, a_mem > 0, "a delayed subtracting reset needs a membrane that keeps some of v")
-    # One timestep later the decay has shrunk it to the amount.
-    return amount / a_mem
 
 
 def _require(name: str, holds: npt.NDArray[np.bool_], reason: str) -> None:

@@ -1,5 +1,7 @@
 """Quantization: one scale a neuron, shared by its weights, bias, threshold and reset."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,24 +33,43 @@ def quantize(circuit: Circuit, spec: CoreSpec, percentile: float = 100.0) -> Qua
     Raises
     ------
     ModelError
-        Decays that a spec with shift decay cannot express, or a threshold that rounds to 0.
+        Decays that a spec with shift decay cannot express, a threshold that rounds to 0, or a
+        population whose nonzero weights all do.
     """
     populations: dict[str, RawPopulation] = {}
     weights: dict[Edge, RawArray] = {}
     clipped: dict[str, int] = {}
     notes: list[str] = []
     low, high = signed_range(spec.weight_bits)
-    for name, population in circuit.populations.items():
+    for name, real in circuit.populations.items():
         incoming = circuit.into(name)
+        a_mem = _round_decay(real, "a_mem", spec)
+        population = _reset_at_spike(real, a_mem)
         scale = _scales(population, incoming, spec, percentile)
-        populations[name] = _round_population(population, scale, spec)
+        populations[name] = _round_population(population, a_mem, scale, spec)
         notes += _notes(population, populations[name])
         clipped[name] = 0
         for source, weight in incoming.items():
             raw = np.rint(weight / scale[:, None]).astype(np.int64)
             weights[source, name] = np.clip(raw, low, high)
             clipped[name] += int(np.count_nonzero(raw != weights[source, name]))
+        notes += _vanished(name, incoming, {source: weights[source, name] for source in incoming})
     return Quantized(populations, weights, clipped, tuple(notes))
+
+
+def _reset_at_spike(population: Population, a_mem: RawArray) -> Population:
+    """The population with the reset that the core applies in the timestep of the spike."""
+    if not population.reset_decays:
+        return population
+    if not a_mem.all():
+        n = int(a_mem.argmin())
+        raise ModelError(
+            f"Node {population.name!r}, neuron {n}: a delayed subtracting reset needs a membrane "
+            f"that keeps some of v, not one whose decay {population.a_mem[n]:.6g} rounds to 0.",
+            hint=f"Give it a longer tau_mem, so that the decay is 1/{DECAY_ONE} or more, or "
+            "compile with reset_delay=False or reset='zero'.",
+        )
+    return replace(population, reset=population.reset * DECAY_ONE / a_mem, reset_decays=False)
 
 
 def _scales(
@@ -70,7 +91,9 @@ def _scales(
     return np.where(scale > 0, scale, 1.0)
 
 
-def _round_population(population: Population, scale: Array, spec: CoreSpec) -> RawPopulation:
+def _round_population(
+    population: Population, a_mem: RawArray, scale: Array, spec: CoreSpec
+) -> RawPopulation:
     unit = scale / 2.0**spec.fraction_bits
     threshold = _round_down(population.v_threshold / unit, signed_range(spec.state_bits)[1])
     lost = (population.v_threshold > 0) & (threshold == 0)
@@ -84,7 +107,7 @@ def _round_population(population: Population, scale: Array, spec: CoreSpec) -> R
     full = np.ones(population.size, np.int64)
     return RawPopulation(
         scale=scale,
-        a_mem=_round_decay(population, "a_mem", spec),
+        a_mem=a_mem,
         a_syn=_round_decay(population, "a_syn", spec),
         bias=np.rint(population.bias / unit).astype(np.int64),
         v_threshold=threshold,
@@ -118,6 +141,28 @@ def _round_decay(population: Population, field: str, spec: CoreSpec) -> RawArray
                 "with decay='multiply'.",
             )
     return raw
+
+
+def _vanished(name: str, real: dict[str, Array], raw: dict[str, RawArray]) -> list[str]:
+    """A note on neurons whose nonzero weights all rounded to 0; an error if those are all."""
+    if not real:
+        return []
+    has = np.concatenate(list(real.values()), axis=1).any(axis=1)
+    keeps = np.concatenate(list(raw.values()), axis=1).any(axis=1)
+    lost = has & ~keeps
+    if not lost.any():
+        return []
+    if not keeps.any():
+        raise ModelError(
+            f"Node {name!r}: all weights into it round to 0, beside bias, threshold and reset "
+            "that the state must hold too.",
+            hint="Give the core fewer fraction_bits or more state_bits, or train with larger "
+            "weights for this threshold.",
+        )
+    return [
+        f"{name}: all weights into {int(lost.sum())} neurons round to 0, the first of them "
+        f"neuron {int(lost.argmax())}: bias, threshold or reset are too large beside them"
+    ]
 
 
 def _notes(population: Population, raw: RawPopulation) -> list[str]:

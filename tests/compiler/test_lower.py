@@ -72,7 +72,7 @@ def test_discretization(kind: str, how: str, a_mem: float, a_syn: float, gain: f
         ("zero", False, 0.25 - 0.5, True, 0),
         ("zero", True, 0.25 - 0.5, True, 1),
         ("subtract", False, 2 - 0.25, False, 0),
-        ("subtract", True, (2 - 0.25) / 0.75, False, 0),
+        ("subtract", True, 2 - 0.25, False, 0),
     ],
 )
 def test_resets_move_with_the_leak(
@@ -83,6 +83,7 @@ def test_resets_move_with_the_leak(
     np.testing.assert_allclose(population.v_threshold, 1.5)
     np.testing.assert_allclose(population.reset, value)
     assert (population.reset_to, population.refractory) == (to, refractory)
+    assert population.reset_decays == (reset == "subtract" and delayed)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,6 @@ def test_resets_move_with_the_leak(
     [
         ({"v_reset": 1.0}, "subtract", False, "v_threshold must be above v_reset"),
         ({"v_reset": 2.0}, "zero", True, "v_reset must not be above v_threshold"),
-        ({"tau_mem": 1.0}, "subtract", True, "needs a membrane that keeps some of v"),
     ],
 )
 def test_resets_that_cannot_be(

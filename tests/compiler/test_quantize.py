@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from networks import affine, chain, neuron, options
@@ -15,9 +17,13 @@ STATE_HIGH = (1 << (SPEC.state_bits - 1)) - 1
 
 
 def run(
-    network: Network, spec: CoreSpec = SPEC, percentile: float = 100.0, dt: float = 1.0
+    network: Network,
+    spec: CoreSpec = SPEC,
+    percentile: float = 100.0,
+    dt: float = 1.0,
+    **semantics: Any,
 ) -> Quantized:
-    return quantize(lower(network, options(dt)), spec, percentile)
+    return quantize(lower(network, options(dt, **semantics)), spec, percentile)
 
 
 def test_each_neuron_has_a_scale_of_its_own() -> None:
@@ -71,7 +77,7 @@ def test_clipped_and_zeroed_weights() -> None:
 
 def test_decays_are_rounded_to_nearest_and_lost_leaks_noted() -> None:
     taus = np.array([3.0, 8191.0, 1e6, 1.0])
-    quantized = run(chain(affine(np.ones((4, 1))), neuron(n=4, tau_mem=taus)))
+    quantized = run(chain(affine(np.ones((4, 1))), neuron(n=4, tau_mem=taus, r=taus)))
     np.testing.assert_array_equal(quantized.populations["n1"].a_mem, [2731, 4095, 4096, 0])
     assert len(quantized.notes) == 1
     assert quantized.notes[0].startswith("n1: a_mem rounds to 1 for 1 neurons, which then does not")
@@ -85,6 +91,37 @@ def test_shift_decays_must_be_exact() -> None:
         ModelError, match=r"neuron 0: a_mem must be .* 0\.9\.\nTrain with 0\.875 or 0\.9375"
     ):
         run(chain(affine([[1.0]]), neuron(tau_mem=10.0)), spec)
+
+
+def test_a_delayed_subtraction_decays_to_the_amount_as_the_core_decays() -> None:
+    """Decays 1.6 / 4096 and 1 / 3, which round to 2 / 4096 and 1365 / 4096."""
+    network = chain(affine(np.ones((2, 1))), neuron(n=2, tau_mem=[1 / (1 - 1.6 / 4096), 1.5]))
+    delayed = run(network, reset="subtract", reset_delay=True).populations["n1"]
+    np.testing.assert_array_equal(delayed.a_mem, [2, 1365])
+    kept = delayed.scale / UNIT * delayed.a_mem / 4096
+    assert (np.abs(delayed.reset * kept - 1.0) <= kept).all()
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.4 / 4096])
+def test_a_delayed_subtraction_needs_a_decay_above_zero(decay: float) -> None:
+    network = chain(affine([[1]]), neuron(tau_mem=1 / (1 - decay)))
+    with pytest.raises(ModelError, match="Node 'n1', neuron 0: .* keeps some of v") as error:
+        run(network, reset="subtract", reset_delay=True)
+    assert error.value.hint
+    run(network, reset="subtract", reset_delay=False)
+
+
+def test_weights_that_all_vanish_are_an_error() -> None:
+    network = chain(affine([[1e-9, 0], [0, -1e-9]], 1.0), neuron(n=2))
+    with pytest.raises(ModelError, match="Node 'n1': all weights into it round to 0") as error:
+        run(network)
+    assert "fraction_bits" in error.value.hint
+
+
+def test_neurons_whose_weights_all_vanish_are_noted() -> None:
+    network = chain(affine([[1e-9, 0], [0, 0], [1, 0]], 1.0), neuron(n=3))
+    (note,) = run(network).notes
+    assert note.startswith("n1: all weights into 1 neurons round to 0")
 
 
 def test_neurons_without_weights_get_a_scale() -> None:
