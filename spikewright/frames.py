@@ -9,22 +9,28 @@ request only if its sequence number is the expected one. For one of the last ``w
 this session it sends the stored reply again and does nothing else; for any other it answers
 ``OUT_OF_ORDER`` with the number it expects. HELLO is taken at any sequence number and opens a new
 session, unless it repeats the number and nonce of the session's own HELLO: then it is a
-retransmission like any other. Damaged frames are counted and otherwise ignored.
+retransmission, and never executed again. Damaged frames are counted and otherwise ignored.
 
 Spikes are coded as bytes, timestep after timestep, ascending inside a timestep, `previous`
 starting at -1 in each: a byte b < ``SKIP`` is a spike of line ``previous + 1 + b``; ``SKIP`` adds
 ``SKIP`` to `previous`; ``END`` ends the timestep. Both ways the bytes are one string that frames
 may cut anywhere: what a RUN carries after its `count` timesteps, without ``END``, is taken as the
-first part of the timestep to come, and the next RUN goes on from there.
+first part of the timestep to come, and the next RUN goes on from there. That part, and spikes out
+that were not read, outlive a HELLO; CLEAR and COMMIT drop them. So a host that did not see a RUN
+through to its end must have one of these done before it runs on.
+
+Timesteps count from the last CLEAR or COMMIT, modulo 2**32.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 
+from spikewright.errors import SpecError
 from spikewright.layout import Field, Layout
 from spikewright.spec import CoreSpec
 
 __all__ = [
+    "BITS_A_BYTE",
     "COUNTERS",
     "CRC_SIZE",
     "END",
@@ -39,10 +45,13 @@ __all__ = [
     "Command",
     "LinkSpec",
     "Status",
+    "payload_needed",
     "worst_timestep_bytes",
 ]
 
 PROTOCOL_VERSION = 1
+BITS_A_BYTE = 10
+"""Bit times of a byte on the line: start, eight data bits, stop (8N1)."""
 CRC_SIZE = 4
 ID_SIZE = 8
 """Bytes of a spec hash or image id that travel."""
@@ -54,7 +63,9 @@ class Command(IntEnum):
     """What a request asks for."""
 
     HELLO = 0x01
-    """Open a session; who are you? A load that was not committed ends."""
+    """Open a session; who are you? A load that was not committed ends.
+
+    All else stays: state, timestep, spikes in of a timestep begun, spikes out not yet read."""
     COUNTERS = 0x02
     """Read all counters."""
     BEGIN = 0x03
@@ -62,7 +73,7 @@ class Command(IntEnum):
     WRITE = 0x04
     """Write records to a region; only between BEGIN and COMMIT."""
     COMMIT = 0x05
-    """End a load: if byte count and CRC of all WRITE payloads match, clear and declare it valid.
+    """End a load: if byte count and CRC of all WRITE payloads match, CLEAR and declare it valid.
 
     Both run over the payloads, heads included, of the WRITEs that were answered OK."""
     READ = 0x06
@@ -72,7 +83,7 @@ class Command(IntEnum):
     RECORD = 0x08
     """Choose the neuron groups whose spikes are reported; after COMMIT it is all of them."""
     CLEAR = 0x09
-    """Clear the state, set the timestep to 0 and drop spikes that were not yet read."""
+    """Clear the state, set the timestep to 0, drop spikes in of a timestep begun and spikes out."""
 
 
 class Status(IntEnum):
@@ -174,11 +185,17 @@ class LinkSpec:
     Parameters
     ----------
     clock_hz, baud_hz : int
-        System clock and line rate. A bit takes ``round(clock_hz / baud_hz)`` cycles, at least 4.
+        System clock and line rate. A bit takes ``round(clock_hz / baud_hz)`` cycles, at least 4,
+        which must meet the rate within 2 %.
     max_payload : int
         Longest payload of a request or reply [bytes], a power of two, 64 to 1,024.
     window : int
         Requests a host may have unanswered, and stored replies, a power of two, 2 to 64.
+
+    Raises
+    ------
+    SpecError
+        A value out of its range, or a rate that the clock does not give.
     """
 
     clock_hz: int = 100_000_000
@@ -190,17 +207,34 @@ class LinkSpec:
         for name, low, high in (("max_payload", 64, 1024), ("window", 2, 64)):
             value = getattr(self, name)
             if not low <= value <= high or value & (value - 1):
-                raise ValueError(f"{name} must be a power of two in [{low}, {high}], not {value}")
+                raise SpecError(f"{name} must be a power of two in [{low}, {high}], not {value}.")
+        for name in ("clock_hz", "baud_hz"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.divisor < 4:
-            raise ValueError(
+            raise SpecError(
                 f"baud_hz must be at most {self.clock_hz // 4} (a quarter of clock_hz), "
-                f"not {self.baud_hz}"
+                f"not {self.baud_hz}."
+            )
+        if abs(self.clock_hz - self.divisor * self.baud_hz) > self.divisor * self.baud_hz / 50:
+            below = self.clock_hz // self.baud_hz
+            nearest = [self.clock_hz // cycles for cycles in (below + 1, below) if cycles >= 4]
+            raise SpecError(
+                f"baud_hz must be within 2 % of a rate that divides clock_hz {self.clock_hz}, "
+                f"not {self.baud_hz}.",
+                hint=f"Nearest: {' and '.join(map(str, nearest))}.",
             )
 
     @property
     def divisor(self) -> int:
         """Clock cycles a bit."""
         return round(self.clock_hz / self.baud_hz)
+
+
+def payload_needed(spec: CoreSpec) -> int:
+    """Least ``max_payload`` for a spec: a WRITE's head and the longest record [bytes]."""
+    longest = max(memory.layout.size for memory in spec.memories.values())
+    return REQUEST_PAYLOADS[Command.WRITE].size + longest
 
 
 def worst_timestep_bytes(spec: CoreSpec) -> int:
