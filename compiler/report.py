@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
 
 from spikewright.errors import ModelError
 from spikewright.fixed import signed_range
@@ -105,15 +106,8 @@ class CompileReport:
     def of(cls, image: CoreImage) -> "CompileReport":
         """The report in an image's manifest. Raises :class:`ModelError` if there is none."""
         try:
-            layers = {}
-            for name, raw in image.manifest.report["layers"].items():
-                measured = raw["measured"]
-                layers[name] = LayerReport(**{
-                    **raw,
-                    "measured": None if measured is None else Measured(**measured),
-                })
-            return cls(layers, tuple(image.manifest.report["notes"]))
-        except (KeyError, TypeError, AttributeError):
+            return TypeAdapter(cls).validate_python(image.manifest.report)
+        except ValidationError:
             raise ModelError(
                 "Image has no compiler report.", hint="Compile the network again."
             ) from None

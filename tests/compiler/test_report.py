@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,3 +75,24 @@ def test_an_image_without_a_report() -> None:
 def test_calibration_spikes_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match=r"Calibration spikes must be bool\[samples"):
         compile_network(network(), OPTIONS, calibration=np.zeros(shape, bool))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale_min": "a"},
+        {"scale_min": None},
+        {"weight_error": 10**400},
+        {"neurons": []},
+        {"level": {}},
+        {"measured": []},
+        {"measured": {"acc_peak": 1}},
+    ],
+)
+def test_a_report_of_another_form_is_none(change: dict[str, Any]) -> None:
+    """A manifest's report is anybody's: its hash is right whatever is in it."""
+    image = compile_network(network(), OPTIONS)
+    report = CompileReport.of(image).to_dict()
+    report["layers"]["n1"] |= change
+    with pytest.raises(ModelError, match="Image has no compiler report"):
+        CompileReport.of(replace(image, manifest=Manifest(report=report)))
