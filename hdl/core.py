@@ -1,4 +1,4 @@
-"""One core: all-to-all leaky integrate-and-fire neurons, time-multiplexed and event-driven."""
+"""One core: leaky integrate-and-fire neurons, time-multiplexed and event-driven."""
 
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -94,10 +94,10 @@ class Core(wiring.Component):
         m = Module()
         spec = self._spec
         m.submodules.pending = pending = PendingSources(spec)
-        m.submodules.rows = self._rows = rows = RowFetch(spec)
-        m.submodules.accumulators = self._acc = acc = Accumulators(spec)
-        m.submodules.neurons = self._neurons = neurons = NeuronUpdate(spec)
-        m.submodules.scheduler = self._scheduler = scheduler = Scheduler(spec)
+        m.submodules.rows = rows = RowFetch(spec)
+        m.submodules.accumulators = acc = Accumulators(spec)
+        m.submodules.neurons = neurons = NeuronUpdate(spec)
+        m.submodules.scheduler = scheduler = Scheduler(spec)
         wiring.connect(m, wiring.flipped(self.i_spikes), pending.i_axons)
         wiring.connect(m, pending.o, rows.i)
         commit = neurons.commit
@@ -139,14 +139,19 @@ class Core(wiring.Component):
         for lane in range(spec.lanes):
             weight = rows.o.synapses[f"weight{lane}"]
             m.d.comb += self.events.synapses[lane].eq(rows.o.valid & weight.any())
-        self._connect_host(m)
+        self._connect_host(m, rows, acc, neurons, scheduler)
         return m
 
-    def _connect_host(self, m: Module) -> None:
+    def _connect_host(
+        self,
+        m: Module,
+        rows: RowFetch,
+        acc: Accumulators,
+        neurons: NeuronUpdate,
+        scheduler: Scheduler,
+    ) -> None:
         """Register every access; reads then follow the pipelines, which are idle."""
         spec = self._spec
-        rows, acc, neurons = self._rows, self._acc, self._neurons
-        scheduler = self._scheduler
         region = Signal.like(self.host.region)
         index = Signal.like(self.host.index)
         value = Signal.like(self.host.w_data)

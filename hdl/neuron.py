@@ -1,6 +1,6 @@
 """The neurons: their parameters, their state and the update pipeline, ``lanes`` neurons wide."""
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, ShapeLike, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -97,14 +97,19 @@ class NeuronUpdate(wiring.Component):
             outputs.append(_read(m, memory, group))
         return outputs
 
-    def _kept(self, m: Module, name: str, group: Signal, new: list[Signal]) -> data.View:
-        """The memory of one state variable of all lanes; its output, a cycle after ``group``."""
+    def _kept(
+        self, m: Module, name: str, group: Signal, new: list[Signal], writing: Signal
+    ) -> data.View:
+        """The memory of one state variable of all lanes; its output, a cycle after ``group``.
+
+        ``new`` goes to the committed group, or to the one to be zeroed, where ``writing`` says so.
+        """
         memory = _block_ram(data.ArrayLayout(new[0].shape(), len(new)), self._spec.groups)
         m.submodules[name] = memory
         write_port = memory.write_port()
         m.d.comb += [
             write_port.addr.eq(self.commit.group),
-            write_port.en.eq(self._writing),
+            write_port.en.eq(writing),
             *(write_port.data[lane].eq(value) for lane, value in enumerate(new)),
         ]
         return _read(m, memory, group)
@@ -116,14 +121,14 @@ class NeuronUpdate(wiring.Component):
         stages = range(spec.update_latency)
         groups = [Signal.like(self.issue, name=f"group{k}") for k in stages]
         valid = Signal(len(stages))
-        self._writing = Signal()
+        writing = Signal()
         m.d.sync += [
             Cat(groups).eq(Cat(self.issue, groups)),
             valid.eq(Cat(self.issue_valid, valid) & (~self.flush).replicate(len(stages))),
-            self._writing.eq(valid[-2] & ~self.flush),
+            writing.eq(valid[-2] & ~self.flush),
         ]
         with m.If(self.zero_en):
-            m.d.sync += [groups[-1].eq(self.zero), self._writing.eq(1)]
+            m.d.sync += [groups[-1].eq(self.zero), writing.eq(1)]
 
         lanes = [NeuronLane(spec) for _ in range(spec.lanes)]
         for k, lane in enumerate(lanes):
@@ -145,19 +150,23 @@ class NeuronUpdate(wiring.Component):
             self.commit.spikes.eq(Cat(lane.spike for lane in lanes)),
             self.commit.saturated.eq(Cat(lane.saturated for lane in lanes)),
         ]
-        self._connect_lanes(m, lanes, groups)
+        self._connect_lanes(m, lanes, groups, writing)
         return m
 
-    def _connect_lanes(self, m: Module, lanes: list[NeuronLane], groups: list[Signal]) -> None:
+    def _connect_lanes(
+        self, m: Module, lanes: list[NeuronLane], groups: list[Signal], writing: Signal
+    ) -> None:
         spec = self._spec
         current = self._parameters(m, ("bias", "a_syn"), groups[0])
         membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2])
         firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[6])
-        kept = {"v": self._kept(m, "v", groups[2], [lane.new_v for lane in lanes])}
+        kept = {"v": self._kept(m, "v", groups[2], [lane.new_v for lane in lanes], writing)}
         if spec.synapse_current:
-            kept["i"] = self._kept(m, "i", groups[0], [lane.new_i for lane in lanes])
+            kept["i"] = self._kept(m, "i", groups[0], [lane.new_i for lane in lanes], writing)
         if spec.refractory_bits:
-            kept["refractory"] = self._kept(m, "r", groups[1], [lane.new_r for lane in lanes])
+            kept["refractory"] = self._kept(
+                m, "r", groups[1], [lane.new_r for lane in lanes], writing
+            )
         for k, lane in enumerate(lanes):
             m.d.comb += [
                 lane.running.eq(self.running),
