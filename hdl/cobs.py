@@ -10,10 +10,13 @@ from amaranth.lib.wiring import In, Out
 
 from .uart import RECEIVED_BYTE
 
-__all__ = ["DECODED", "COBSDecoder", "COBSEncoder"]
+__all__ = ["DECODED", "LAST_BYTE", "COBSDecoder", "COBSEncoder"]
 
 DECODED = data.StructLayout({"data": 8, "end": 1, "error": 1})
 """A byte of a frame, or where it ends (``end``; then ``error`` if it was damaged)."""
+
+LAST_BYTE = data.StructLayout({"data": 8, "last": 1})
+"""A byte of a frame; ``last`` is its last."""
 
 _LONGEST = 0xFF
 """Code of a block of 254 bytes that no zero follows."""
@@ -86,7 +89,7 @@ class COBSEncoder(wiring.Component):
     o : Out(stream), 8 bits
     """
 
-    i: In(stream.Signature(data.StructLayout({"data": 8, "last": 1})))
+    i: In(stream.Signature(LAST_BYTE))
     o: Out(stream.Signature(8))
 
     def elaborate(self, platform: object) -> Module:

@@ -7,9 +7,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
-    COUNTERS,
-    ID_SIZE,
-    REPLY_PAYLOADS,
     REQUEST_PAYLOADS,
     Command,
     LinkSpec,
@@ -19,12 +16,12 @@ from spikewright.spec import CoreSpec, index_width
 
 from .core import HostPort
 from .counters import CounterPort
-from .heads import ReplyHead
 from .layouts import struct
 from .load import ImageLoad
 from .pending import group_spikes
 from .receiver import frame_layout
 from .records import RecordAccess
+from .replies import ReplyWriter
 from .runner import TimestepRunner
 from .sequence import SequenceCheck
 from .spikes import SpikeEncoder
@@ -33,7 +30,6 @@ from .transmitter import SEND, Reply
 __all__ = ["CommandDecoder"]
 
 _OPEN_ENDED = (Command.WRITE, Command.RUN)
-_COUNTER_SIZE = REPLY_PAYLOADS[Command.COUNTERS].size // len(COUNTERS)
 _PARSED = {
     command: 0 if command is Command.COMMIT else layout.size
     for command, layout in REQUEST_PAYLOADS.items()
@@ -50,10 +46,8 @@ class _Parts:
     is_known: Signal
     length_fits: Signal
     position: Signal
-    staged: Signal
     status: Signal
     reply: Signal
-    rest: Signal
     timestep: Signal
     first_group: Signal
     end_group: Signal
@@ -62,7 +56,7 @@ class _Parts:
     records: RecordAccess
     runner: TimestepRunner
     encoder: SpikeEncoder
-    heads: ReplyHead
+    writer: ReplyWriter
 
     def request(self, command: Command) -> data.View:
         """The head register as that command's fixed head."""
@@ -100,8 +94,6 @@ class CommandDecoder(wiring.Component):
     """
 
     def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes) -> None:
-        if len(build_id) != ID_SIZE:
-            raise ValueError(f"build_id must be {ID_SIZE} bytes, not {len(build_id)}")
         self._spec = spec
         self._link = link
         self._build_id = build_id
@@ -136,7 +128,6 @@ class CommandDecoder(wiring.Component):
             self._execute(m, parts)
             self._load(m, parts)
             self._run(m, parts)
-            self._answer(m, parts)
         m.d.comb += self.active.eq(~fsm.ongoing("idle") | self.i_frame.valid)
         return m
 
@@ -146,7 +137,7 @@ class CommandDecoder(wiring.Component):
         m.submodules.load = load = ImageLoad()
         m.submodules.records = records = RecordAccess(spec, link)
         m.submodules.runner = runner = TimestepRunner(spec)
-        m.submodules.heads = heads = ReplyHead(spec, link, build_id=self._build_id)
+        m.submodules.writer = writer = ReplyWriter(spec, link, build_id=self._build_id)
         encoder = SpikeEncoder(spec)
         m.submodules.encoder = ResetInserter(self.clear)(encoder)
         most = max(_PARSED.values())
@@ -155,12 +146,10 @@ class CommandDecoder(wiring.Component):
             head_size=Signal(range(most + 1)),
             is_known=Signal(),
             length_fits=Signal(),
-            position=Signal.like(heads.position),
-            staged=Signal(8),
+            position=Signal(range(max(_PARSED.values()) + 1)),
             status=Signal(Status),
             reply=Signal(Reply),
-            rest=Signal(range(link.max_payload + 1)),
-            timestep=Signal.like(heads.timestep),
+            timestep=Signal.like(writer.timestep),
             first_group=Signal.like(encoder.first_group),
             end_group=Signal.like(encoder.end_group, init=spec.groups),
             sequence=sequence,
@@ -168,16 +157,18 @@ class CommandDecoder(wiring.Component):
             records=records,
             runner=runner,
             encoder=encoder,
-            heads=heads,
+            writer=writer,
         )
 
     def _connect(self, m: Module, parts: _Parts) -> None:
         """Wire everything that needs no state."""
         frame = self.i_frame.payload
-        runner, encoder, records, heads = parts.runner, parts.encoder, parts.records, parts.heads
+        runner, encoder, records, writer = parts.runner, parts.encoder, parts.records, parts.writer
         read = parts.request(Command.READ)
         nonce = parts.request(Command.HELLO).nonce
         wiring.connect(m, records.host, wiring.flipped(self.host))
+        wiring.connect(m, writer.counters, wiring.flipped(self.counters))
+        wiring.connect(m, encoder.o, writer.i_spikes)
         wiring.connect(m, runner.o_axons, wiring.flipped(self.o_spikes))
         m.d.comb += [
             parts.sequence.sequence.eq(frame.sequence),
@@ -199,14 +190,12 @@ class CommandDecoder(wiring.Component):
             encoder.first_group.eq(parts.first_group),
             encoder.end_group.eq(parts.end_group),
             encoder.end.eq(runner.flush),
-            heads.command.eq(frame.command),
-            heads.position.eq(parts.position),
-            heads.nonce.eq(nonce),
-            heads.image_valid.eq(parts.load.valid),
-            heads.image_id.eq(parts.load.image_id),
-            heads.timestep.eq(parts.timestep),
-            heads.counter.eq(self.counters.value),
-            self.counters.index.eq(len(COUNTERS)),
+            writer.command.eq(frame.command),
+            writer.nonce.eq(nonce),
+            writer.image_valid.eq(parts.load.valid),
+            writer.image_id.eq(parts.load.image_id),
+            writer.timestep.eq(parts.timestep),
+            writer.level.eq(encoder.level),
             self.image_valid.eq(parts.load.valid),
             self.sequence.eq(frame.sequence),
             self.o_send.payload.reply.eq(parts.reply),
@@ -316,7 +305,7 @@ class CommandDecoder(wiring.Component):
                         refuse(Status.NO_IMAGE)
                     with m.Elif(run.timestep != parts.timestep):
                         m.d.sync += parts.status.eq(Status.BAD_TIMESTEP)
-                        m.next = "measure"
+                        m.next = "reply"
                     with m.Else():
                         m.d.comb += parts.runner.start.eq(1)
                         m.next = "run"
@@ -382,15 +371,12 @@ class CommandDecoder(wiring.Component):
         with m.State("clear"):
             m.d.comb += self.clear.eq(1)
             m.next = "clearing"
-        with m.State("clearing"):
-            # The core is busy from now on.
-            m.next = "cleared"
-        with m.State("cleared"), m.If(~self.busy):
+        with m.State("clearing"), m.If(~self.busy):
             m.next = "send"
 
     def _run(self, m: Module, parts: _Parts) -> None:
-        """Run timesteps, then see how many of the coded spikes fit the reply."""
-        runner = parts.runner
+        """Run timesteps, and have payloads of replies written."""
+        runner, writer = parts.runner, parts.writer
         with m.State("run"):
             m.d.comb += [
                 runner.i.valid.eq(self.i.valid),
@@ -399,43 +385,15 @@ class CommandDecoder(wiring.Component):
             ]
             m.d.sync += parts.status.eq(runner.status)
             with m.If(runner.done):
-                m.next = "measure"
-
-    def _answer(self, m: Module, parts: _Parts) -> None:
-        """Write the reply's fixed head, and behind that of a RUN the coded spikes."""
-        rest = parts.rest
-        encoder = parts.encoder
-        most = self._link.max_payload - REPLY_PAYLOADS[Command.RUN].size
-        with m.State("measure"):
-            m.d.sync += [rest.eq(encoder.level), parts.heads.pending.eq(0)]
-            with m.If(encoder.level > most):
-                m.d.sync += [rest.eq(most), parts.heads.pending.eq(encoder.level - most)]
-            m.next = "reply"
+                m.next = "reply"
         with m.State("reply"):
-            m.d.sync += parts.staged.eq(parts.heads.byte)
-            m.next = "reply byte"
-            with m.If((self.i_frame.payload.command == Command.COUNTERS) & ~self.counters.ready):
-                m.next = "reply"
-            m.d.comb += self.counters.index.eq(parts.position // _COUNTER_SIZE)
-        with m.State("reply byte"):
-            m.d.comb += self.counters.index.eq(parts.position // _COUNTER_SIZE)
-            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(parts.staged)]
-            with m.If(self.o.ready):
-                m.d.sync += parts.position.eq(parts.position + 1)
-                m.next = "reply"
-                with m.If(parts.heads.last):
-                    m.next = "send"
-                    with m.If(self.i_frame.payload.command == Command.RUN):
-                        m.next = "spikes"
-        with m.State("spikes"):
-            m.d.sync += parts.staged.eq(encoder.o.payload)
-            with m.If(rest == 0):
+            m.d.comb += writer.start.eq(1)
+            m.next = "writing"
+        with m.State("writing"):
+            m.d.comb += [
+                self.o.valid.eq(writer.o.valid),
+                self.o.payload.eq(writer.o.payload),
+                writer.o.ready.eq(self.o.ready),
+            ]
+            with m.If(writer.done):
                 m.next = "send"
-            with m.Elif(encoder.o.valid):
-                m.d.comb += encoder.o.ready.eq(1)
-                m.d.sync += rest.eq(rest - 1)
-                m.next = "spike byte"
-        with m.State("spike byte"):
-            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(parts.staged)]
-            with m.If(self.o.ready):
-                m.next = "spikes"

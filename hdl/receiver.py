@@ -41,7 +41,7 @@ class FrameReceiver(wiring.Component):
     o : Out(stream), 8 bits
         Payload of the frame in ``o_frame``, byte by byte, one in three cycles.
     end : Out(1)
-        ``o`` has no more bytes.
+        ``o`` has no more bytes; seen when the next byte would be.
     mark : In(1)
         Remember how many bytes of ``o`` were taken (at first: none). Not while ``o`` transfers.
     rewind : In(1)
@@ -148,18 +148,25 @@ class FrameReceiver(wiring.Component):
         frame = self.o_frame
         offset = Signal(range(self._link.max_payload + 1))
         marked = Signal.like(offset)
-        settled = Signal(2)
+        settled = Signal()
         moved = Signal()
+        is_end = Signal()
         m.d.comb += [
             frames.r_en.eq(~frame.valid),
-            self.end.eq(offset == frame.payload.length),
-            self.o.valid.eq(settled.all() & ~self.end),
+            is_end.eq(offset == frame.payload.length),
             moved.eq((self.o.valid & self.o.ready) | self.rewind | ~frame.valid | frame.ready),
+            r_port.addr.eq(tail + offset),
         ]
-        m.d.comb += r_port.addr.eq(tail + offset)
-        m.d.sync += [self.o.payload.eq(r_port.data), settled.eq(settled << 1 | 1)]
         with m.If(moved):
-            m.d.sync += settled.eq(0)
+            m.d.sync += [settled.eq(0), self.o.valid.eq(0), self.end.eq(0)]
+        with m.Else():
+            m.d.sync += settled.eq(1)
+            with m.If(settled):
+                m.d.sync += [
+                    self.o.payload.eq(r_port.data),
+                    self.o.valid.eq(~is_end),
+                    self.end.eq(is_end),
+                ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += offset.eq(offset + 1)
         with m.If(self.mark):

@@ -48,6 +48,7 @@ class RecordAccess(wiring.Component):
     def __init__(self, spec: CoreSpec, link: LinkSpec) -> None:
         self._spec = spec
         self._link = link
+        self._largest = max(memory.layout.size for memory in spec.memories.values())
         request = {
             "write": 1,
             "region": 8,
@@ -68,24 +69,9 @@ class RecordAccess(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        memories = self._spec.memories
         request = self.request
-        largest = max(memory.layout.size for memory in memories.values())
-        deepest = max(memory.depth for memory in memories.values())
-        allowed = Signal()
-        size = Signal(range(largest + 1))
-        depth = Signal(range(deepest + 1))
-        with m.Switch(request.region):
-            for region, memory in memories.items():
-                with m.Case(region):
-                    m.d.sync += [
-                        allowed.eq(Mux(request.write, memory.writable, memory.readable)),
-                        size.eq(memory.layout.size),
-                        depth.eq(memory.depth),
-                    ]
-            with m.Default():
-                m.d.sync += allowed.eq(0)
-
+        largest = self._largest
+        allowed, size, depth = self._look_up(m)
         index = Signal.like(self.host.index)
         byte = Signal(range(largest))
         record = Signal(8 * largest)
@@ -175,3 +161,20 @@ class RecordAccess(wiring.Component):
         """Give the verdict of a check."""
         m.d.sync += [self.status.eq(status), self.checked.eq(1)]
         m.next = "idle"
+
+    def _look_up(self, m: Module) -> tuple[Signal, Signal, Signal]:
+        """Whether the region allows the access, its record's bytes and its depth; a cycle late."""
+        allowed = Signal()
+        size = Signal(range(self._largest + 1))
+        depth = Signal(range(max(memory.depth for memory in self._spec.memories.values()) + 1))
+        with m.Switch(self.request.region):
+            for region, memory in self._spec.memories.items():
+                with m.Case(region):
+                    m.d.sync += [
+                        allowed.eq(Mux(self.request.write, memory.writable, memory.readable)),
+                        size.eq(memory.layout.size),
+                        depth.eq(memory.depth),
+                    ]
+            with m.Default():
+                m.d.sync += allowed.eq(0)
+        return allowed, size, depth

@@ -129,8 +129,6 @@ class TimestepRunner(wiring.Component):
             with m.State("step"):
                 m.d.comb += [self.step.eq(1), decoder.restart.eq(1)]
                 m.d.sync += left.eq(left - 1)
-                m.next = "start"
-            with m.State("start"):
                 m.next = "wait"
             with m.State("wait"), m.If(~self.busy):
                 m.next = "drain"

@@ -7,11 +7,11 @@ from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import CRC_SIZE, REPLY, LinkSpec
 
-from .cobs import COBSEncoder
+from .cobs import LAST_BYTE, COBSEncoder
 from .crc import CRC32C
 from .layouts import struct
 
-__all__ = ["SEND", "Reply", "ReplyTransmitter"]
+__all__ = ["SEND", "FrameSender", "Reply", "ReplyTransmitter"]
 
 
 class Reply(enum.Enum, shape=2):
@@ -27,6 +27,58 @@ class Reply(enum.Enum, shape=2):
 
 SEND = data.StructLayout({"reply": Reply, "command": 8, "status": 8, "refusal": 8})
 """A reply to send; ``refusal`` is the one byte of payload of a ``REFUSAL``."""
+
+
+class FrameSender(wiring.Component):
+    """Append the CRC to a frame and encode it.
+
+    Members
+    -------
+    i : In(stream), ``data`` and ``last``
+        The frame's body. A byte takes nine cycles, as the CRC does.
+    o : Out(stream), 8 bits
+        Bytes for the line, the delimiter included.
+    active : Out(1)
+        A frame is on its way.
+    """
+
+    i: In(stream.Signature(LAST_BYTE))
+    o: Out(stream.Signature(8))
+    active: Out(1)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.crc = crc = CRC32C()
+        m.submodules.encoder = encoder = COBSEncoder()
+        wiring.connect(m, encoder.o, wiring.flipped(self.o))
+        index = Signal(range(CRC_SIZE))
+        m.d.comb += crc.i.payload.eq(self.i.payload.data)
+        with m.FSM() as fsm:
+            with m.State("body"):
+                m.d.comb += [
+                    encoder.i.payload.data.eq(self.i.payload.data),
+                    encoder.i.valid.eq(self.i.valid & crc.i.ready),
+                    crc.i.valid.eq(self.i.valid & encoder.i.ready),
+                    self.i.ready.eq(crc.i.ready & encoder.i.ready),
+                ]
+                with m.If(self.i.valid & self.i.ready & self.i.payload.last):
+                    m.next = "crc"
+            with m.State("crc"):
+                is_end = index == CRC_SIZE - 1
+                m.d.comb += [
+                    encoder.i.payload.data.eq(crc.crc.word_select(index, 8)),
+                    encoder.i.payload.last.eq(is_end),
+                    encoder.i.valid.eq(crc.i.ready),
+                ]
+                with m.If(encoder.i.valid & encoder.i.ready):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(is_end):
+                        m.d.comb += crc.clear.eq(1)
+                        m.next = "body"
+        m.d.comb += self.active.eq(
+            fsm.ongoing("crc") | self.i.valid | self.o.valid | ~encoder.i.ready
+        )
+        return m
 
 
 class ReplyTransmitter(wiring.Component):
@@ -69,9 +121,8 @@ class ReplyTransmitter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         link = self._link
-        m.submodules.crc = crc = CRC32C()
-        m.submodules.encoder = encoder = COBSEncoder()
-        wiring.connect(m, encoder.o, wiring.flipped(self.o))
+        m.submodules.sender = sender = FrameSender()
+        wiring.connect(m, sender.o, wiring.flipped(self.o))
         length_shape = range(link.max_payload + 1)
         kept_layout = data.StructLayout({"command": 8, "status": 8, "length": length_shape})
         m.submodules.payloads = payloads = Memory(
@@ -80,7 +131,7 @@ class ReplyTransmitter(wiring.Component):
         m.submodules.kept = kept = Memory(shape=kept_layout, depth=link.window, init=[])
         payload_w, payload_r = payloads.write_port(), payloads.read_port()
         kept_w, kept_r = kept.write_port(), kept.read_port()
-
+        offset_bits = (link.max_payload - 1).bit_length()
         slot = self.sequence[: (link.window - 1).bit_length()]
         sending = Signal.like(slot)
         header = Signal(struct(REPLY))
@@ -89,11 +140,13 @@ class ReplyTransmitter(wiring.Component):
         refusal = Signal(8)
         is_refusal = Signal()
         request = self.i_send.payload
+        index = Signal(length_shape)
         m.d.comb += [
             self.i.ready.eq(1),
             payload_w.en.eq(self.i.valid),
             payload_w.data.eq(self.i.payload),
-            payload_w.addr.eq(Cat(written[: (link.max_payload - 1).bit_length()], slot)),
+            payload_w.addr.eq(Cat(written[:offset_bits], slot)),
+            payload_r.addr.eq(Cat(index[:offset_bits], sending)),
             kept_w.en.eq(self.i_send.valid & self.i_send.ready & (request.reply == Reply.NEW)),
             kept_w.addr.eq(slot),
             kept_w.data.command.eq(request.command),
@@ -104,24 +157,9 @@ class ReplyTransmitter(wiring.Component):
         with m.If(self.i.valid):
             m.d.sync += written.eq(written + 1)
 
-        index = Signal(length_shape)
-        byte = Signal(8)
-        staged = Signal(8)
-        send = Signal()
-        sent = Signal()
-        m.d.comb += [
-            encoder.i.payload.data.eq(byte),
-            crc.i.payload.eq(byte),
-            encoder.i.valid.eq(send & crc.i.ready),
-            sent.eq(encoder.i.valid & encoder.i.ready),
-            crc.i.valid.eq(sent),
-            payload_r.addr.eq(Cat(index[: (link.max_payload - 1).bit_length()], sending)),
-        ]
-        with m.If(sent):
-            m.d.sync += index.eq(index + 1)
         with m.FSM() as fsm:
             with m.State("idle"):
-                m.d.comb += [self.i_send.ready.eq(1), crc.clear.eq(1)]
+                m.d.comb += self.i_send.ready.eq(1)
                 m.d.sync += [
                     sending.eq(slot),
                     index.eq(0),
@@ -145,36 +183,35 @@ class ReplyTransmitter(wiring.Component):
                 ]
                 m.next = "header"
             with m.State("header"):
-                m.d.comb += [send.eq(1), byte.eq(header.as_value().word_select(index[:2], 8))]
-                with m.If(sent & (index == REPLY.size - 1)):
-                    m.d.sync += index.eq(0)
-                    m.next = "payload"
-            with m.State("payload"):
-                # One cycle for the memory.
+                is_end = index == REPLY.size - 1
+                m.d.comb += [
+                    sender.i.valid.eq(1),
+                    sender.i.payload.data.eq(header.as_value().word_select(index[:2], 8)),
+                    sender.i.payload.last.eq(is_end & (length == 0)),
+                ]
+                with m.If(sender.i.ready):
+                    m.d.sync += index.eq(Mux(is_end, 0, index + 1))
+                    with m.If(is_end):
+                        m.next = "fetch"
+            with m.State("fetch"):
                 m.next = "stage"
                 with m.If(index == length):
-                    m.d.sync += index.eq(0)
-                    m.next = "crc"
-            with m.State("stage"):
-                m.d.sync += staged.eq(Mux(is_refusal, refusal, payload_r.data))
-                m.next = "send"
-            with m.State("send"):
-                m.d.comb += [send.eq(1), byte.eq(staged)]
-                with m.If(sent):
-                    m.next = "payload"
-            with m.State("crc"):
-                last = index == CRC_SIZE - 1
-                m.d.comb += [
-                    send.eq(1),
-                    byte.eq(crc.crc.word_select(index[:2], 8)),
-                    encoder.i.payload.last.eq(last),
-                    # The CRC must stand still while it is sent.
-                    crc.i.valid.eq(0),
-                ]
-                with m.If(sent & last):
                     m.next = "idle"
+            with m.State("stage"):
+                staged = Signal(8)
+                m.d.sync += staged.eq(Mux(is_refusal, refusal, payload_r.data))
+                m.d.sync += index.eq(index + 1)
+                m.next = "payload"
+            with m.State("payload"):
+                m.d.comb += [
+                    sender.i.valid.eq(1),
+                    sender.i.payload.data.eq(staged),
+                    sender.i.payload.last.eq(index == length),
+                ]
+                with m.If(sender.i.ready):
+                    m.next = "fetch"
         m.d.comb += [
-            self.active.eq(~fsm.ongoing("idle") | self.o.valid | ~encoder.i.ready),
+            self.active.eq(~fsm.ongoing("idle") | sender.active),
             self.locked.eq(~fsm.ongoing("idle") & (sending == slot)),
         ]
         return m

@@ -25,6 +25,8 @@ _ERROR = 1 << 8
 _END = 1 << 8
 _BAD_END = 1 << 9 | _END
 _STALLS = ((0.0, 0.0), (0.7, 0.0), (0.0, 0.7), (0.5, 0.5))
+_FETCH_CYCLES = 3
+"""From a byte of a payload to the next, or to its end."""
 _IDLE_CYCLES = 60
 """More than anything takes without a stall."""
 
@@ -159,7 +161,8 @@ class Receiver:
         self.payload.stalls = stalls
         content = bytes(await self.payload.get(length))
         self.payload.stalls = 1.0
-        await FallingEdge(self.dut.clk)
+        for _ in range(_FETCH_CYCLES):
+            await FallingEdge(self.dut.clk)
         assert header + content == want
         assert self.dut.receiver__end.value == 1
         await self.pulse("o_frame__ready")

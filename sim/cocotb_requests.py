@@ -1,0 +1,254 @@
+"""What the bench of the command processor stands on: a core to command, and both ends of requests.
+
+The core holds an echo: neuron n spikes in the timesteps in which axon n does, and the first
+``BURST`` neurons in those in which an axon past the last neuron does.
+"""
+
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+from cocotb.triggers import FallingEdge, ReadOnly
+from fastcrc import crc32
+
+from spikewright.frames import (
+    ID_SIZE,
+    REPLY,
+    REQUEST,
+    REQUEST_PAYLOADS,
+    Command,
+    LinkSpec,
+    Status,
+)
+from spikewright.hdl.core import Core
+from spikewright.hdl.counters import Counters
+from spikewright.hdl.decoder import CommandDecoder
+from spikewright.hdl.spikes import ring_bytes
+from spikewright.hdl.transmitter import Reply
+from spikewright.image import CoreImage
+from spikewright.spec import CoreSpec, Region
+
+from .cocotb_host import decode_body, encode_frame, payload
+from .cocotb_streams import reset
+from .device_model import DeviceModel
+
+__all__ = ["BURST", "LINK", "SPEC", "Executor", "Requests"]
+
+LINK = LinkSpec(max_payload=64, window=4)
+SPEC = CoreSpec(
+    axons=300,
+    neurons=264,
+    lanes=8,
+    state_bits=12,
+    fraction_bits=0,
+    refractory_bits=0,
+    synapse_current=False,
+    decay="shift",
+    weight_words=16,
+)
+BURST = 64
+_PATIENCE = 200_000
+_STREAMS = ("i_frame", "i", "end", "mark", "rewind", "sequence", "o", "o_send", "locked")
+
+
+class Executor(wiring.Component):
+    """A command processor with core and counters; ``spikes_en`` low stalls the axon spikes."""
+
+    def __init__(self) -> None:
+        self._decoder = CommandDecoder(SPEC, LINK, build_id=bytes(ID_SIZE))
+        members = self._decoder.signature.members
+        super().__init__({name: members[name] for name in _STREAMS} | {"spikes_en": In(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Wire everything as the whole device does, but for the gate."""
+        m = Module()
+        m.submodules.decoder = decoder = self._decoder
+        m.submodules.core = core = Core(SPEC)
+        m.submodules.counters = counters = Counters(SPEC)
+        for name in ("i_frame", "i", "o", "o_send"):
+            wiring.connect(m, getattr(decoder, name), wiring.flipped(getattr(self, name)))
+        wiring.connect(m, decoder.host, core.host)
+        wiring.connect(m, decoder.counters, counters.port)
+        m.d.comb += [
+            decoder.end.eq(self.end),
+            decoder.locked.eq(self.locked),
+            self.mark.eq(decoder.mark),
+            self.rewind.eq(decoder.rewind),
+            self.sequence.eq(decoder.sequence),
+            core.i_spikes.payload.eq(decoder.o_spikes.payload),
+            core.i_spikes.valid.eq(decoder.o_spikes.valid & self.spikes_en),
+            decoder.o_spikes.ready.eq(core.i_spikes.ready & self.spikes_en),
+            core.step.eq(decoder.step),
+            core.clear.eq(decoder.clear),
+            decoder.busy.eq(core.busy),
+            decoder.spikes.eq(core.spikes),
+            counters.step.eq(decoder.step),
+            counters.axon.eq(core.i_spikes.valid & core.i_spikes.ready),
+            counters.cycle.eq(core.events.cycle),
+            counters.synapses.eq(core.events.synapses),
+            counters.saturated.eq(core.events.saturated),
+            counters.spikes.eq(core.spikes.mask & core.spikes.en.replicate(SPEC.lanes)),
+        ]
+        return m
+
+
+def _echo() -> CoreImage:
+    sources = np.arange(SPEC.sources)
+    echoes = sources < SPEC.neurons
+    bursts = ~echoes & (sources < SPEC.axons)
+    words = BURST // SPEC.lanes
+    return CoreImage(
+        spec=SPEC,
+        weights=np.vstack([np.eye(SPEC.lanes, dtype=np.int16), np.ones((words, SPEC.lanes), int)]),
+        delays=np.zeros((SPEC.lanes + words, SPEC.lanes), np.uint8),
+        first_word=np.where(echoes, sources % SPEC.lanes, SPEC.lanes),
+        word_count=echoes + words * bursts,
+        first_group=sources // SPEC.lanes * echoes,
+        level_groups=np.array([SPEC.groups]),
+        a_mem=np.zeros(SPEC.neurons, np.uint16),
+        a_syn=np.zeros(SPEC.neurons, np.uint16),
+        bias=np.zeros(SPEC.neurons, np.int32),
+        v_threshold=np.zeros(SPEC.neurons, np.int32),
+        reset=np.zeros(SPEC.neurons, np.int32),
+        reset_to=np.ones(SPEC.neurons, np.uint8),
+        refractory=np.zeros(SPEC.neurons, np.uint8),
+    )
+
+
+class Requests:
+    """Stands for receiver and transmitter, and compares each reply with the device model's."""
+
+    def __init__(self, dut: Any, seed: int) -> None:
+        self.dut = dut
+        self.rng = np.random.default_rng(seed)
+        self.model = DeviceModel(SPEC, LINK, room=ring_bytes(SPEC))
+        self.image = _echo()
+        self.kept: dict[int, bytes] = {}
+        self.expected = 0
+        self.timestep = 0
+        self.has_image = False
+        self.stalls = 0.0
+
+    @classmethod
+    async def start(cls, dut: Any, *, seed: int = 1, stalls: float = 0.0) -> "Requests":
+        """Reset, open a session and load the echo."""
+        requests = cls(dut, seed)
+        await reset(
+            dut, "i_frame__valid", "i__valid", "o__ready", "o_send__ready", "locked", "spikes_en"
+        )
+        await requests.ask(Command.HELLO, 1)
+        await requests.load()
+        requests.stalls = stalls
+        return requests
+
+    def _stalled(self) -> bool:
+        return bool(self.rng.random() < self.stalls)
+
+    async def execute(self, body: bytes) -> bytes:
+        """Have a request executed; the body of its reply."""
+        dut = self.dut
+        content, written = body[REQUEST.size :], bytearray()
+        position = marked = 0
+        length = len(content) << 8 * REQUEST.size
+        dut.i_frame__payload.value = int.from_bytes(body[: REQUEST.size], "little") | length
+        dut.i_frame__valid.value = 1
+        locked = int(self.rng.integers(9)) if self.stalls else 0
+        offered = ended = False
+        for cycle in range(_PATIENCE):
+            offered = position < len(content) and (offered or not self._stalled())
+            dut.i__valid.value = int(offered)
+            if offered:
+                dut.i__payload.value = content[position]
+            ended = position == len(content) and (ended or not self._stalled())
+            dut.end.value = int(ended)
+            dut.o__ready.value = int(not self._stalled())
+            dut.o_send__ready.value = int(not self._stalled())
+            dut.spikes_en.value = int(not self._stalled())
+            dut.locked.value = int(cycle < 4 * locked)
+            await ReadOnly()
+            if dut.o__valid.value and dut.o__ready.value:
+                written.append(int(dut.o__payload.value))
+            taken = bool(offered and dut.i__ready.value)
+            marked = position if dut.mark.value else marked
+            rewound = bool(dut.rewind.value)
+            assert not (taken and (rewound or dut.mark.value))
+            done = bool(dut.o_send__valid.value and dut.o_send__ready.value)
+            send, sequence = int(dut.o_send__payload.value), int(dut.sequence.value)
+            assert bool(dut.i_frame__ready.value) == done
+            await FallingEdge(dut.clk)
+            position = marked if rewound else position + taken
+            ended &= not rewound
+            offered &= not taken and not rewound
+            if done:
+                dut.i_frame__valid.value = 0
+                dut.i__valid.value = 0
+                return self._reply(send, sequence, bytes(written))
+        raise AssertionError(f"no reply to {body.hex()}")
+
+    def _reply(self, send: int, sequence: int, written: bytes) -> bytes:
+        kind = Reply(send & 3)
+        command, status, refusal = (send >> 2).to_bytes(3, "little")
+        if kind is Reply.NEW:
+            body = bytes([sequence, command, status]) + written
+            self.kept[sequence % LINK.window] = body
+            return body
+        assert not written
+        if kind is Reply.AGAIN:
+            return self.kept[sequence % LINK.window]
+        return bytes([sequence, command, status, refusal])
+
+    async def request(self, sequence: int, command: int, content: bytes = b"") -> bytes:
+        """Send a request to both; the reply, which must be the same."""
+        body = bytes([sequence % 256, command]) + content
+        want = decode_body(self.model.exchange(encode_frame(body))[:-1])
+        got = await self.execute(body)
+        readable = command != Command.READ or content[:1] == bytes([Region.WEIGHTS])
+        if readable or self.has_image:
+            assert got == want, f"{Command(command)!r} {content.hex()}: {got.hex()}, {want.hex()}"
+        else:
+            # What the memories hold without an image is nobody's business.
+            assert got[: REPLY.size] == want[: REPLY.size]
+            assert len(got) == len(want)
+        return got
+
+    async def ask(
+        self, command: int, *values: int, rest: bytes = b"", status: Status = Status.OK
+    ) -> bytes:
+        """Send the next well-formed request; what its reply carries."""
+        return await self.raw(command, payload(Command(command), *values, rest=rest), status)
+
+    async def raw(self, command: int, content: bytes, status: Status | None) -> bytes:
+        """Send the next request, maybe malformed; what its reply carries."""
+        reply = await self.request(self.expected, command, content)
+        assert reply[0] == self.expected
+        assert status is None or reply[2] == status, Status(reply[2])
+        self.expected = (self.expected + 1) % 256
+        if reply[2] == Status.OK and command in (Command.BEGIN, Command.COMMIT, Command.CLEAR):
+            self.timestep = 0
+            self.has_image = command == Command.COMMIT or (
+                self.has_image and command == Command.CLEAR
+            )
+        return reply[REPLY.size :]
+
+    async def load(self) -> None:
+        """Load the echo."""
+        room = LINK.max_payload - REQUEST_PAYLOADS[Command.WRITE].size
+        await self.ask(Command.BEGIN)
+        sent = bytearray()
+        for region, records in self.image.records.items():
+            count = room // records.shape[1]
+            for first in range(0, len(records), count):
+                data = records[first : first + count].tobytes()
+                await self.ask(Command.WRITE, region, first, rest=data)
+                sent += payload(Command.WRITE, region, first, rest=data)
+        await self.ask(Command.COMMIT, 0x1234, len(sent), crc32.iscsi(bytes(sent)))
+
+    async def run(self, count: int, rest: bytes, status: Status | None = Status.OK) -> bytes:
+        """Run timesteps; the coded spikes that came."""
+        reply = await self.raw(
+            Command.RUN, payload(Command.RUN, self.timestep, count, rest=rest), status
+        )
+        self.timestep = int.from_bytes(reply[:4], "little")
+        return reply[6:]
