@@ -160,6 +160,10 @@ def rewritten(**content: Any) -> bytes:
     return safetensors.numpy.save(dict(image.arrays), metadata={"spikewright": json.dumps(header)})
 
 
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else 0
+
+
 def outer(image: CoreImage) -> dict[str, str]:
     data = image.to_bytes()
     size = int.from_bytes(data[:8], "little")
@@ -183,6 +187,7 @@ def outer(image: CoreImage) -> dict[str, str]:
         ({"manifest": {"scales": {"a": [float("nan")]}}}, "the manifest is not readable ("),
         ({"manifest": {"report": {"a": float("inf")}}}, "damaged: "),
         ({"manifest": {"report": {"\ud800": "\ud800"}}}, "damaged: "),
+        ({"manifest": {"report": {"a": nested(400)}}}, "damaged: "),
         ({"spec_hash": "0" * 64}, "damaged: the content does not match the image id."),
     ],
 )
@@ -382,9 +387,11 @@ def test_records_unpack_to_the_arrays() -> None:
     for lane in range(SPEC.lanes):
         assert np.array_equal(values[Region.WEIGHTS][f"weight{lane}"], image.weights[:, lane])
         assert np.array_equal(values[Region.WEIGHTS][f"delay{lane}"], image.delays[:, lane])
+    by = np.where(image.reset_to, image.reset, -image.reset)
+    wanted = {**image.arrays, "reset_by": by}
     for region in (Region.DESCRIPTORS, Region.NEURONS):
         for name, column in values[region].items():
-            assert np.array_equal(column, image.arrays[name]), name
+            assert np.array_equal(column, wanted[name]), name
     assert {k: v.tolist() for k, v in values[Region.LEVELS].items()} == {
         "last": [1, 1],
         "end": [0, 1],
