@@ -1,8 +1,12 @@
 """What a core image says about itself, checked field by field as it is read."""
 
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import prod
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["Manifest", "Population"]
 
@@ -14,7 +18,13 @@ class Population(BaseModel):
     name: str
     first: int = Field(ge=0)
     count: int = Field(ge=1)
-    shape: tuple[int, ...] = ()
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _shape_is_the_count(self) -> Self:
+        if self.shape and prod(self.shape) != self.count:
+            raise ValueError(f"shape must have {self.count} elements, not {prod(self.shape)}")
+        return self
 
     @property
     def slice(self) -> slice:
@@ -39,3 +49,32 @@ class Manifest(BaseModel):
     scales: dict[str, list[float]] = {}
     report: dict[str, Any] = {}
     source: dict[str, str] = {}
+
+    def faults(self, axons: int, neurons: int) -> list[str]:
+        """What does not fit a core of these sizes, or is said twice."""
+        found = []
+        for kind, ranges, size in (
+            ("axon", self.inputs, axons),
+            ("neuron", self.populations, neurons),
+        ):
+            found += [
+                f"population {p.name!r} must end within {size} {kind}s, not {p.first + p.count}"
+                for p in ranges
+                if p.first + p.count > size
+            ]
+            found += _repeated("population", [p.name for p in ranges])
+            found += [
+                f"populations {a.name!r} and {b.name!r} must not share {kind} {b.first}"
+                for a, b in pairwise(sorted(ranges, key=lambda p: p.first))
+                if a.first + a.count > b.first
+            ]
+        names = [p.name for p in self.populations]
+        found += [f"output {n!r} must be a population" for n in self.outputs if n not in names]
+        found += _repeated("output", self.outputs)
+        return found
+
+
+def _repeated(what: str, names: Sequence[str]) -> Iterator[str]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{what} {name!r} must be there once, not {count} times"

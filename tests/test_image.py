@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from pydantic import ValidationError
 
 from spikewright.errors import ImageError
 from spikewright.image import CoreImage, Manifest, Population
@@ -322,7 +323,9 @@ def test_largest_reset_that_can_be_subtracted() -> None:
 
 
 def test_unused_rows_may_point_anywhere() -> None:
-    small_image(**changed("first_word", 5, 99), **changed("first_group", 4, 99))
+    image = small_image(**changed("first_word", 5, 99), **changed("first_group", 4, 99))
+    plain = small_image().records[Region.DESCRIPTORS]
+    np.testing.assert_array_equal(image.records[Region.DESCRIPTORS], plain)
 
 
 def test_no_level_is_an_error() -> None:
@@ -411,3 +414,34 @@ def test_image_without_synapses() -> None:
     )
     assert Region.WEIGHTS not in image.records
     assert equal(CoreImage.from_bytes(image.to_bytes()), image)
+
+
+A, B = Population(name="a", first=0, count=2), Population(name="b", first=2, count=1)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        (
+            Manifest(inputs=(A, Population(name="b", first=1, count=1))),
+            "populations 'a' and 'b' must not share axon 1",
+        ),
+        (
+            Manifest(populations=(Population(name="b", first=1, count=2), B, A)),
+            "populations 'a' and 'b' must not share neuron 1",
+        ),
+        (
+            Manifest(populations=(A, Population(name="a", first=2, count=1))),
+            "population 'a' must be there once, not 2 times",
+        ),
+        (Manifest(populations=(A, B), outputs=("b", "b")), "output 'b' must be there once"),
+    ],
+)
+def test_ambiguous_manifest(manifest: Manifest, reason: str) -> None:
+    assert any(found.startswith(reason) for found in reasons(manifest=manifest))
+
+
+@pytest.mark.parametrize("shape", [(3,), (-1, -2), (0,), (2, 2)])
+def test_shape_that_is_not_the_count(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="shape"):
+        Population(name="a", first=0, count=2, shape=shape)

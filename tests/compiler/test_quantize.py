@@ -105,7 +105,7 @@ def test_a_delayed_subtraction_decays_to_the_amount_as_the_core_decays() -> None
 @pytest.mark.parametrize("decay", [0.0, 0.4 / 4096])
 def test_a_delayed_subtraction_needs_a_decay_above_zero(decay: float) -> None:
     network = chain(affine([[1]]), neuron(tau_mem=1 / (1 - decay)))
-    with pytest.raises(ModelError, match="Node 'n1', neuron 0: .* keeps some of v") as error:
+    with pytest.raises(ModelError, match=r"Node 'n1', neuron 0: .* keeps some of v") as error:
         run(network, reset="subtract", reset_delay=True)
     assert error.value.hint
     run(network, reset="subtract", reset_delay=False)
