@@ -11,14 +11,14 @@ from fastcrc import crc32
 from serial.tools import list_ports
 
 from spikewright.errors import LinkError
-from spikewright.frames import CRC_SIZE, LinkSpec
+from spikewright.frames import BITS_A_BYTE, CRC_SIZE, LinkSpec
 
-__all__ = ["BITS_A_BYTE", "Link", "available_ports", "decode_frame", "encode_frame"]
+__all__ = ["Link", "available_ports", "decode_frame", "encode_frame"]
 
-BITS_A_BYTE = 10
-"""Bit times of a byte on the line: start, eight data bits, stop (8N1)."""
 _POLL_S = 0.02
 _WRITE_TIMEOUT_S = 10.0
+_PIECE_S = 0.5
+"""Written at a time: what the line carries in this time, however slow it is."""
 _LONGEST_FRAME = 2048
 """More bytes than any frame has: what goes on longer without a zero is noise."""
 
@@ -77,6 +77,7 @@ class Link:
         self.bytes_in = 0
         self.damaged = 0
         self._buffer = bytearray()
+        self._piece = max(1, int(_PIECE_S * baud_hz / BITS_A_BYTE))
         try:
             self._serial = serial.Serial(
                 port, baud_hz, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
@@ -93,7 +94,8 @@ class Link:
             The port vanished or takes no bytes.
         """
         try:
-            self._serial.write(frames)
+            for first in range(0, len(frames), self._piece):
+                self._serial.write(frames[first : first + self._piece])
         except serial.SerialTimeoutException:
             raise LinkError(
                 f"Port {self.port} took no bytes for {_WRITE_TIMEOUT_S:g} s.",

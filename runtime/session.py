@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spikewright.errors import LinkError
-from spikewright.frames import Command, LinkSpec, Status
+from spikewright.frames import BITS_A_BYTE, Command, LinkSpec, Status
 
-from .link import BITS_A_BYTE, Link, encode_frame
+from .link import Link, encode_frame
 from .protocol import Hello, Reply, Request, parse_reply
 
 __all__ = ["Session"]

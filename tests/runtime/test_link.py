@@ -1,5 +1,6 @@
 import errno
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -109,6 +110,48 @@ def test_receive_gives_up_in_time_even_in_endless_noise() -> None:
             start = time.monotonic()
             assert link.receive(0.2) is None
             assert 0.2 <= time.monotonic() - start < 2
+
+
+class Slow:
+    """Takes about 64,000 bytes a second."""
+
+    is_active = False
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def exchange(self, data: bytes) -> bytes:
+        time.sleep(len(data) / 64_000)
+        self.heard += len(data)
+        return b""
+
+
+def test_a_slow_line_may_take_longer_than_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikewright.runtime.link._WRITE_TIMEOUT_S", 0.3)
+    line = Slow()
+    with Terminal(line) as port, Link(port.path, baud_hz=38_400) as link:
+        start = time.monotonic()
+        link.send(bytes(200_000))
+        assert time.monotonic() - start > 0.6
+        while line.heard < 200_000:
+            assert time.monotonic() - start < 30
+            time.sleep(0.01)
+
+
+def test_a_line_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(Deaf):
+        go_on = threading.Event()
+
+        def exchange(self, data: bytes) -> bytes:
+            self.go_on.wait(10)
+            return b""
+
+    monkeypatch.setattr("spikewright.runtime.link._WRITE_TIMEOUT_S", 0.3)
+    with Terminal(Stuck()) as port, Link(port.path) as link:
+        with pytest.raises(LinkError) as caught:
+            link.send(bytes(1 << 20))
+        Stuck.go_on.set()
+    assert caught.value.what == f"Port {port.path} took no bytes for 0.3 s."
 
 
 def test_port_that_vanishes() -> None:
