@@ -33,7 +33,10 @@ _REFUSALS = {
     Status.BAD_DIGEST: ("the image did not arrive whole", "Load the image again."),
     Status.BAD_TIMESTEP: ("it is at another timestep", "Clear the state and run again."),
     Status.PAUSED: ("it has no room for more spikes", "Clear the state and run again."),
-    Status.BAD_SPIKES: ("the spikes are out of its range", _OTHER_VERSION),
+    Status.BAD_SPIKES: (
+        "the spikes have an axon out of its range, or too many timesteps",
+        "Run with clear=True: an earlier run may have left a part of a timestep.",
+    ),
     Status.OUT_OF_ORDER: ("it expects another sequence number", "Use the port from one host only."),
 }
 
@@ -142,7 +145,7 @@ class Hello:
     image_id : str or None
         Of the image that it holds; None if it holds no valid one.
     timestep : int
-        Timesteps since its state was cleared.
+        Timesteps since its state was cleared, modulo ``frames.TIMESTEPS``.
     """
 
     window: int

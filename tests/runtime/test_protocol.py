@@ -61,6 +61,15 @@ def test_refusals_are_explained(status: Status) -> None:
         Reply(0, Command.RUN, status, {}, b"").check()
 
 
+def test_spikes_that_do_not_fit_are_no_reason_to_flash() -> None:
+    with pytest.raises(BoardError) as caught:
+        Reply(0, Command.RUN, Status.BAD_SPIKES, {}, b"").check()
+    assert str(caught.value) == (
+        "The device refused RUN: the spikes have an axon out of its range, or too many timesteps.\n"
+        "Run with clear=True: an earlier run may have left a part of a timestep."
+    )
+
+
 def test_hello() -> None:
     assert hello() == Hello(
         window=8,
