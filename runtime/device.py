@@ -15,6 +15,7 @@ from spikewright.frames import (
     REQUEST_PAYLOADS,
     Command,
     LinkSpec,
+    payload_needed,
     worst_timestep_bytes,
 )
 from spikewright.image import CoreImage
@@ -82,6 +83,7 @@ class Device:
         self.link = Link(port, baud_hz=baud_hz)
         self.session = Session(self.link, retry_s=retry_s)
         self._image: CoreImage | None = None
+        self._is_interrupted = False  # a run that did not end well, and no clear since
         self._rate = 1.0
         try:
             self._hello = self.hello()
@@ -107,7 +109,9 @@ class Device:
         ----------
         image : CoreImage
         verify : bool
-            Read the weights back and compare them.
+            Read the weights back and compare them with the image's. Nothing else can be read
+            back: that descriptors, levels and neurons arrived whole, and the weights too, is known
+            from the byte count and CRC-32C of COMMIT, with or without this.
         progress : callable
             Told how far the load is.
 
@@ -116,7 +120,7 @@ class Device:
         SpecError
             The device has another spec; nothing of the image was sent.
         BoardError
-            The device refused, or weights read back wrong.
+            The device refused, or weights read back wrong: then it holds no valid image.
         LinkError
             The device stopped answering, or the port vanished.
         """
@@ -137,15 +141,19 @@ class Device:
             if request.command is Command.WRITE and progress is not None:
                 done += len(request.payload) - _WRITE_HEAD
                 progress(done, total)
-        self._image = image
-        self._rate = worst_timestep_bytes(image.spec) / 8
         if verify:
-            self._verify(weights, lambda read: progress and progress(written + read, total))
+            self._verify(
+                image.spec, weights, lambda read: progress and progress(written + read, total)
+            )
+        self._image = image
+        self._is_interrupted = False
+        self._rate = worst_timestep_bytes(image.spec) / 8
 
-    def _verify(self, weights: Bytes, progress: Callable[[int], object]) -> None:
-        words = self._records(Region.WEIGHTS, len(weights), progress)
+    def _verify(self, spec: CoreSpec, weights: Bytes, progress: Callable[[int], object]) -> None:
+        words = self._records(spec, Region.WEIGHTS, len(weights), progress)
         wrong = np.flatnonzero((words != weights).any(axis=1))
         if wrong.size:
+            self.session.request(Request(Command.BEGIN))  # the image is invalid from here on
             w = int(wrong[0])
             raise BoardError(
                 f"{wrong.size} of {len(weights)} weight words read back wrong, first word {w}: "
@@ -163,7 +171,9 @@ class Device:
         spikes : bool[timesteps, axons]
             Axons that the spec has beyond these stay silent.
         clear : bool
-            Start from a cleared state; if not, go on from the present one.
+            Start from a cleared state; if not, go on from the present one. Refused after a run
+            that was interrupted, until a clear or a load: parts of its spikes may be left in the
+            device.
         record_v : bool
             Give back membrane potentials too: slow, they are read after each timestep.
 
@@ -172,12 +182,18 @@ class Device:
         SpikewrightError
             Spikes of another dtype or shape, or of more axons than the spec has.
         BoardError
-            No image was loaded, or the device refused.
+            No image was loaded, the last run was interrupted, or the device refused.
         LinkError
             The device stopped answering or makes no sense, or the port vanished.
         """
         image = self.image
         check_spikes(spikes, image.spec, "[timesteps, axons]")
+        if self._is_interrupted and not clear:
+            raise BoardError(
+                f"The last run on {self.link.port} was interrupted: parts of it may still be in "
+                "the board.",
+                hint="Run with clear=True, or call clear() first.",
+            )
         stream = RunStream(
             image,
             spikes,
@@ -186,6 +202,7 @@ class Device:
             rate=self._rate,
             record_v=record_v,
         )
+        self._is_interrupted = True
         progress = None
         while not stream.is_finished:
             if progress == stream.progress:
@@ -196,12 +213,15 @@ class Device:
             progress = stream.progress
             for request, reply in self.session.exchange(stream.requests()):
                 stream.take(request, reply)
+        run = DeviceRun(stream.spikes(), stream.v, stream.counters)
+        self._is_interrupted = False
         self._rate = stream.rate
-        return DeviceRun(stream.spikes(), stream.v, stream.counters)
+        return run
 
     def clear(self) -> None:
-        """Clear the state, set the timestep to 0 and drop spikes that were not read."""
+        """Clear the state, set the timestep to 0 and drop what is left of an interrupted run."""
         self.session.request(Request(Command.CLEAR, cycles=self.image.spec.clear_cycles))
+        self._is_interrupted = False
 
     def record(self, first_group: int = 0, group_count: int | None = None) -> None:
         """Report the spikes of these neuron groups only; of all, without arguments."""
@@ -222,7 +242,7 @@ class Device:
         image = self.image
         shape = image.weights.shape
         layout = image.spec.memories[Region.WEIGHTS].layout
-        fields = layout.unpack(self._records(Region.WEIGHTS, shape[0]))
+        fields = layout.unpack(self._records(image.spec, Region.WEIGHTS, shape[0]))
         none = np.zeros(shape[0], np.int64)
         weights, delays = (
             np.stack([fields.get(f"{name}{lane}", none) for lane in range(shape[1])], axis=1)
@@ -233,20 +253,25 @@ class Device:
     def read_state(self) -> dict[str, Array]:
         """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and ``refractory`` if kept."""
         spec = self.image.spec
-        return spec.memories[Region.STATE].layout.unpack(self._records(Region.STATE, spec.neurons))
+        records = self._records(spec, Region.STATE, spec.neurons)
+        return spec.memories[Region.STATE].layout.unpack(records)
 
     def read_accumulators(self) -> Array:
         """Accumulators ``int64[delay_slots, neurons]``; timestep t consumes slot ``t % slots``."""
         spec = self.image.spec
         memory = spec.memories[Region.ACCUMULATORS]
-        acc = memory.layout.unpack(self._records(Region.ACCUMULATORS, memory.depth))["acc"]
+        records = self._records(spec, Region.ACCUMULATORS, memory.depth)
+        acc = memory.layout.unpack(records)["acc"]
         return acc.reshape(spec.delay_slots, 1 << index_width(spec.neurons))[:, : spec.neurons]
 
     def _records(
-        self, region: Region, count: int, progress: Callable[[int], object] = lambda done: None
+        self,
+        spec: CoreSpec,
+        region: Region,
+        count: int,
+        progress: Callable[[int], object] = lambda done: None,
     ) -> Bytes:
         """Records 0 to ``count - 1``: ``uint8[count, size]``."""
-        spec = self.image.spec
         records = np.zeros((count, spec.memories[region].layout.size), np.uint8)
         requests = read_requests(spec, region, count, self._hello.max_payload)
         for request, reply in self.session.exchange(requests):
@@ -282,10 +307,10 @@ class Device:
 
 
 def _check_records(spec: CoreSpec, max_payload: int) -> None:
-    longest = max(memory.layout.size for memory in spec.memories.values()) + _WRITE_HEAD
-    if longest > max_payload:
+    needed = payload_needed(spec)
+    if needed > max_payload:
         raise BoardError(
-            f"The board's frames carry {max_payload} bytes, a record of this spec needs {longest}.",
+            f"The board's frames carry {max_payload} bytes, a record of this spec needs {needed}.",
             hint="Build the board with a longer max_payload.",
         )
 

@@ -10,6 +10,7 @@ from spikewright.frames import (
     COUNTERS,
     REPLY_PAYLOADS,
     REQUEST_PAYLOADS,
+    TIMESTEPS,
     Command,
     Status,
     worst_timestep_bytes,
@@ -131,8 +132,8 @@ class RunStream:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all timesteps were run and all their spikes received."""
-        return self._ran == self._timesteps and not self._pending
+        """Whether the state was cleared, all timesteps run and all their spikes received."""
+        return not self._clears and self._ran == self._timesteps and not self._pending
 
     def spikes(self) -> npt.NDArray[np.bool_]:
         """Spikes of the finished run: ``bool[timesteps, neurons]``. Raises ``LinkError``."""
@@ -158,7 +159,7 @@ class RunStream:
                 yield Request(Command.COUNTERS)
         if not self._is_stalled:
             for _ in range(-(-self._pending // self._room_out)):
-                yield Request(Command.RUN, timestep=self._first + self._timesteps, count=0)
+                yield Request(Command.RUN, timestep=self._device_timestep(self._timesteps), count=0)
 
     @property
     def _room_out(self) -> int:
@@ -181,9 +182,12 @@ class RunStream:
             Command.RUN,
             data,
             cycles=count * self._worst_cycles,
-            timestep=self._first + timestep,
+            timestep=self._device_timestep(timestep),
             count=count,
         )
+
+    def _device_timestep(self, timestep: int) -> int:
+        return (self._first + timestep) % TIMESTEPS
 
     def take(self, request: Request, reply: Reply) -> None:
         """Take in the reply to the next of :meth:`requests`.
@@ -209,8 +213,11 @@ class RunStream:
             reply.status is Status.BAD_TIMESTEP and self._is_stalled
         ):
             reply.check()
-        began, count = request.head["timestep"] - self._first, request.head["count"]
-        self._ran, ran_before = reply.head["timestep"] - self._first, self._ran
+        began, now = (
+            (head["timestep"] - self._first) % TIMESTEPS for head in (request.head, reply.head)
+        )
+        count = request.head["count"]
+        self._ran, ran_before = now, self._ran
         steps = self._ran - ran_before
         if self._is_stalled:
             sane = steps == 0

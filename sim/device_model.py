@@ -24,6 +24,7 @@ from spikewright.frames import (
     REQUEST,
     REQUEST_PAYLOADS,
     SKIP,
+    TIMESTEPS,
     Command,
     LinkSpec,
     Status,
@@ -68,6 +69,8 @@ class DeviceModel:
     ----------
     counters : dict of str to int
         Those of the frame table.
+    core : GoldenModel or None
+        What runs the image; None without a valid one.
     """
 
     def __init__(self, spec: CoreSpec, link: LinkSpec | None = None, *, room: int = 0) -> None:
@@ -85,7 +88,7 @@ class DeviceModel:
         self._is_loading = False
         self._digest = (0, 0)  # bytes and CRC of the load so far
         self._image_id = HELLO_NONE
-        self._core: GoldenModel | None = None  # with a valid image only
+        self.core: GoldenModel | None = None
         self._groups = range(spec.groups)
         self._part = b""  # of the next timestep's spikes in
         self._out = bytearray()
@@ -180,9 +183,9 @@ class DeviceModel:
             max_payload=self.link.max_payload,
             spec_hash=int.from_bytes(bytes.fromhex(self.spec.hash)[:ID_SIZE], "little"),
             build_id=0,
-            image_valid=self._core is not None,
+            image_valid=self.core is not None,
             image_id=self._image_id,
-            timestep=self._core.timestep if self._core else 0,
+            timestep=self.core.timestep if self.core else 0,
         )
         return Status.OK, reply
 
@@ -190,7 +193,7 @@ class DeviceModel:
         return Status.OK, _bytes(REPLY_PAYLOADS[Command.COUNTERS], **self.counters)
 
     def _begin(self) -> Answer:
-        self._core, self._image_id = None, HELLO_NONE
+        self.core, self._image_id = None, HELLO_NONE
         self._is_loading, self._digest = True, (0, 0)
         self._drop_spikes()
         return _OK
@@ -217,7 +220,7 @@ class DeviceModel:
         self._is_loading = False
         if (byte_count, crc) != self._digest:
             return Status.BAD_DIGEST, b""
-        self._core, self._image_id = GoldenModel(self._written_image()), image_id
+        self.core, self._image_id = GoldenModel(self._written_image()), image_id
         self._groups = range(self.spec.groups)
         self._drop_spikes()
         return _OK
@@ -231,8 +234,8 @@ class DeviceModel:
         if index + count > memory.depth:
             return Status.BAD_ADDRESS, b""
         records = self._memories[Region(region)]
-        if self._core and region != Region.WEIGHTS:
-            records = memory.layout.pack(self._state(self._core, Region(region)))
+        if self.core and region != Region.WEIGHTS:
+            records = memory.layout.pack(self._state(self.core, Region(region)))
         return Status.OK, records[index : index + count].tobytes()
 
     def _record(self, first_group: int, group_count: int) -> Answer:
@@ -242,17 +245,17 @@ class DeviceModel:
         return _OK
 
     def _clear(self) -> Answer:
-        if self._core:
-            self._core.clear()
+        if self.core:
+            self.core.clear()
         self._drop_spikes()
         return _OK
 
     def _run(self, data: bytes, timestep: int, count: int) -> Answer:
-        if self._core is None:
+        if self.core is None:
             return Status.NO_IMAGE, b""
         status, codes = Status.OK, (self._part + data).split(bytes([END]))
         inputs = [self._decode(code) for code in codes]
-        if timestep != self._core.timestep:
+        if timestep != self.core.timestep % TIMESTEPS:
             status = Status.BAD_TIMESTEP
         elif None in inputs or len(codes) - 1 > count:
             status = Status.BAD_SPIKES
@@ -261,7 +264,7 @@ class DeviceModel:
         layout = REPLY_PAYLOADS[Command.RUN]
         fit = self.link.max_payload - layout.size
         sent, self._out = bytes(self._out[:fit]), self._out[fit:]
-        head = _bytes(layout, timestep=self._core.timestep, pending=len(self._out))
+        head = _bytes(layout, timestep=self.core.timestep, pending=len(self._out))
         return status, head + sent
 
     # Running
@@ -281,10 +284,10 @@ class DeviceModel:
         return Status.OK
 
     def _step(self, lines: list[int]) -> None:
-        assert self._core is not None
+        assert self.core is not None
         axons = np.zeros((1, self.spec.axons), np.bool_)
         axons[0, lines] = True
-        result = self._core.step(axons)
+        result = self.core.step(axons)
         fired = np.flatnonzero(result.spikes[0]).tolist()
         grown = {
             "timesteps": 1,

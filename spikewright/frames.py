@@ -19,7 +19,7 @@ first part of the timestep to come, and the next RUN goes on from there. That pa
 that were not read, outlive a HELLO; CLEAR and COMMIT drop them. So a host that did not see a RUN
 through to its end must have one of these done before it runs on.
 
-Timesteps count from the last CLEAR or COMMIT, modulo 2**32.
+Timesteps count from the last CLEAR or COMMIT, modulo ``TIMESTEPS``.
 """
 
 from dataclasses import dataclass
@@ -42,6 +42,7 @@ __all__ = [
     "REQUEST",
     "REQUEST_PAYLOADS",
     "SKIP",
+    "TIMESTEPS",
     "Command",
     "LinkSpec",
     "Status",
@@ -55,6 +56,7 @@ BITS_A_BYTE = 10
 CRC_SIZE = 4
 ID_SIZE = 8
 """Bytes of a spec hash or image id that travel."""
+TIMESTEPS = 1 << 32
 SKIP = 0xFE
 END = 0xFF
 

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from spikewright.frames import Command, LinkSpec
 from spikewright.image import CoreImage
 from spikewright.runtime.device import Device, DeviceRun, SerialTarget
 from spikewright.runtime.link import decode_frame, encode_frame
-from spikewright.runtime.protocol import Request
+from spikewright.runtime.protocol import Reply, Request
 from spikewright.sim.cases import Case, draw_case
 from spikewright.sim.device_model import Answer, DeviceModel
 from spikewright.sim.golden import GoldenModel, GoldenTarget
@@ -88,6 +88,67 @@ def test_state_is_read_back_and_runs_go_on() -> None:
         device.clear()
         assert device.hello().timestep == 0
         assert not any(values.any() for values in device.read_state().values())
+
+
+class StopError(Exception):
+    """A host that is interrupted."""
+
+
+def interrupt(device: Device, spikes: Bools, after: int) -> None:
+    """Run until so many replies were taken in, then leave."""
+    taken = 0
+    exchange = device.session.exchange
+
+    def cut(requests: Iterable[Request]) -> Iterator[tuple[Request, Reply]]:
+        nonlocal taken
+        for answered in exchange(requests):
+            taken += 1
+            if taken > after:
+                raise StopError
+            yield answered
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device.session, "exchange", cut)
+        with pytest.raises(StopError):
+            device.run(spikes)
+
+
+@pytest.mark.parametrize("restart", ["run", "clear", "load"])
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 7])
+def test_a_run_that_was_interrupted_is_not_gone_on_from(after: int, restart: str) -> None:
+    image = storm(CoreSpec(axons=200, neurons=512, lanes=8))
+    spikes = np.ones((10, 200), np.bool_)
+    message = (
+        "The last run on {} was interrupted: parts of it may still be in the board.\n"
+        "Run with clear=True, or call clear() first."
+    )
+    with connect(DeviceModel(image.spec, LinkSpec(max_payload=64))) as device:
+        device.load(image)
+        interrupt(device, spikes, after)
+        for _ in range(2):
+            with pytest.raises(BoardError) as caught:
+                device.run(spikes, clear=False)
+            assert str(caught.value) == message.format(device.link.port)
+        if restart == "clear":
+            device.clear()
+        elif restart == "load":
+            device.load(image)
+        run = device.run(spikes, clear=restart == "run")
+        assert_golden(run, image, spikes)
+        assert device.run(spikes, clear=False).spikes.shape == (10, 512)
+
+
+def test_timesteps_count_modulo_two_to_the_32() -> None:
+    case = busy_case(7, timesteps=20)
+    golden, model = GoldenModel(case.image), DeviceModel(SPEC)
+    with connect(model) as device:
+        device.load(case.image)
+        assert model.core is not None
+        model.core.timestep = golden.timestep = 2**32 - 6
+        for part in np.split(case.spikes[0], [4, 11]):
+            run = device.run(part, clear=False)
+            assert (run.spikes == golden.run(part[None]).spikes[0]).all()
+        assert device.hello().timestep == 14
 
 
 @pytest.mark.parametrize("max_payload", [64, 256])
@@ -176,7 +237,12 @@ def test_only_some_axons_and_no_timesteps() -> None:
     with connect(DeviceModel(SPEC)) as device:
         device.load(case.image)
         assert_golden(device.run(few), case.image, few)
+        assert device.run(few[:0], clear=False).spikes.shape == (0, SPEC.neurons)
+        assert device.hello().timestep == 10
+        assert any(values.any() for values in device.read_state().values())
         assert device.run(few[:0]).spikes.shape == (0, SPEC.neurons)
+        assert device.hello().timestep == 0
+        assert not any(values.any() for values in device.read_state().values())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -214,9 +280,6 @@ def test_a_spec_that_the_frames_cannot_carry() -> None:
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 9, 40])
 def test_a_load_cut_short_leaves_no_valid_image(cut: int) -> None:
-    class StopError(Exception):
-        pass
-
     def stop(done: int, total: int) -> None:
         writes.append(done)
         if len(writes) == cut:
@@ -246,11 +309,31 @@ def test_weights_that_read_back_wrong() -> None:
 
     case = busy_case()
     words = len(case.image.weights)
-    with (
-        connect(Forgetful(SPEC)) as device,
-        pytest.raises(BoardError, match=f"of {words} weight words read back wrong, first word"),
-    ):
-        device.load(case.image)
+    with connect(Forgetful(SPEC)) as device:
+        device.load(case.image, verify=False)
+        assert device.hello().image_id == case.image.id[:16]
+        with pytest.raises(
+            BoardError, match=f"of {words} weight words read back wrong, first word"
+        ):
+            device.load(case.image)
+        assert device.hello().image_id is None
+        with pytest.raises(BoardError, match="No image was loaded to the board"):
+            device.run(case.spikes[0])
+
+
+def test_a_verification_that_is_interrupted_leaves_nothing_to_run() -> None:
+    case = busy_case()
+    written = sum(records.size for records in case.image.records.values())
+
+    def stop(done: int, total: int) -> None:
+        if done > written:
+            raise StopError
+
+    with connect(DeviceModel(SPEC)) as device:
+        with pytest.raises(StopError):
+            device.load(case.image, progress=stop)
+        with pytest.raises(BoardError, match="No image was loaded to the board"):
+            device.run(case.spikes[0])
 
 
 def test_progress_of_a_load() -> None:
