@@ -308,9 +308,11 @@ def _run(folder: Path, name: str) -> tuple[Status, str]:
             result = target.run(case.spikes, record_v=True)
         finally:
             target.close()
+        difference = first_difference(case.golden, result)
     except SpikewrightError as error:
         return "error", str(error)
-    difference = first_difference(case.golden, result)
+    except Exception as error:  # whatever one case holds, the others run
+        return "error", f"Unexpected {type(error).__name__}: {error}"
     return ("failed", difference) if difference else ("passed", "")
 
 
@@ -329,7 +331,7 @@ def junit_xml(outcomes: Sequence[Outcome]) -> bytes:
         case = ElementTree.SubElement(
             suite,
             "testcase",
-            classname=outcome.target,
+            classname=_xml_text(outcome.target),
             name=_xml_text(outcome.case),
             time=f"{outcome.seconds:.3f}",
         )

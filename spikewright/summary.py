@@ -6,8 +6,8 @@ import numpy as np
 
 from spikewright.compiler.report import CompileReport
 from spikewright.console import Table
+from spikewright.errors import ModelError
 from spikewright.image import CoreImage
-from spikewright.spec import Region
 from spikewright.target import RunResult
 
 __all__ = ["image_summary", "image_tables", "report_tables", "run_summary", "run_tables"]
@@ -18,8 +18,6 @@ _SAMPLES_SHOWN = 20
 def image_summary(image: CoreImage) -> dict[str, Any]:
     """What an image holds, as JSON."""
     spec, manifest = image.spec, image.manifest.model_dump(mode="json")
-    sizes = {region: len(records) for region, records in image.records.items()}
-    sizes.setdefault(Region.WEIGHTS, 0)
     return {
         "id": image.id,
         "name": manifest["name"],
@@ -30,7 +28,7 @@ def image_summary(image: CoreImage) -> dict[str, Any]:
             "neurons": sum(population["count"] for population in manifest["populations"]),
             "levels": len(image.level_groups),
             "groups": image.groups_used,
-            "words": sizes[Region.WEIGHTS],
+            "words": len(image.weights),
             "synapses": int(np.count_nonzero(image.weights)),
         },
         "inputs": manifest["inputs"],
@@ -85,7 +83,10 @@ def report_tables(image: CoreImage) -> list[Table | str]:
     """What quantization cost each layer, as far as the image says so."""
     if not image.manifest.report:
         return []
-    report = CompileReport.of(image)
+    try:
+        report = CompileReport.of(image)
+    except ModelError:
+        return ["Report: not the compiler's; --json shows it."]
     columns = ["layer", "level", "neurons", "synapses", "scale", "clipped", "to zero", "error"]
     columns += ["worst sum", "limit"]
     measured = any(layer.measured for layer in report.layers.values())

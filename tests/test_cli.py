@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -124,6 +124,22 @@ def test_compile_and_info(cli: Cli, files: Path, tmp_path: Path) -> None:
     text = cli("info", path)
     for part in (image.id, image.spec.hash, "hidden", "reset=subtract", "4 of 4", "8 of 16"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    "report", [{"by": "hand"}, {"layers": {"out": {"scale_min": "x"}}, "notes": []}, {"layers": 3}]
+)
+def test_info_of_a_report_that_is_not_the_compilers(
+    cli: Cli, image: Path, tmp_path: Path, report: dict[str, Any]
+) -> None:
+    core = CoreImage.load(image)
+    manifest = core.manifest.model_copy(update={"report": report})
+    path = tmp_path / "other.core"
+    replace(core, manifest=manifest).save(path)
+    assert cli.json("info", path)["report"] == report
+    text = cli("info", path)
+    assert "hidden" in text
+    assert "Quantization" not in text
 
 
 def test_compile_with_options_spec_and_calibration(cli: Cli, files: Path, tmp_path: Path) -> None:

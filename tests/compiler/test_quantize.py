@@ -119,7 +119,7 @@ def test_weights_that_all_vanish_are_an_error() -> None:
 
 
 def test_neurons_whose_weights_all_vanish_are_noted() -> None:
-    network = chain(affine([[1e-9, 0], [0, 0], [1, 0]], 1.0), neuron(n=3))
+    network = chain(affine([[1e-9, 0.0], [0.0, 0.0], [1.0, 0.0]], 1.0), neuron(n=3))
     (note,) = run(network).notes
     assert note.startswith("n1: all weights into 1 neurons round to 0")
 

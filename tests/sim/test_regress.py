@@ -1,3 +1,5 @@
+import hashlib
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -112,6 +114,19 @@ def test_damaged_case_is_an_error_of_its_own(folder: Path, name: str, damage: st
     assert (whole.case, whole.status) == ("whole", "passed")
 
 
+def test_what_no_case_can_be_is_an_error_of_its_own(folder: Path) -> None:
+    """The hashes are right, and the result is none."""
+    shutil.copytree(folder / "deep" / "one", folder / "whole")
+    path = folder / "deep" / "one" / "golden.npz"
+    np.savez(path, spikes=np.array("spikes"), total_cycles=np.array("cycles"))
+    manifest = json.loads((path.parent / "case.json").read_text())
+    manifest["files"]["golden.npz"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (path.parent / "case.json").write_text(json.dumps(manifest))
+    strange, whole = regress(folder, ["golden"])
+    assert (strange.status, whole.status) == ("error", "passed")
+    assert "golden.npz' holds no result:" in strange.message
+
+
 @pytest.mark.parametrize("name", ["image.core", "spikes.npz", "golden.npz"])
 def test_file_of_another_case_is_an_error(folder: Path, name: str) -> None:
     record_case(changed(DRAWN.image), ~DRAWN.spikes, folder / "other")
@@ -172,6 +187,23 @@ def test_folder_without_cases(tmp_path: Path) -> None:
         assert error.value.what == f"No case in {str(path)!r}."
 
 
+def test_case_that_nobody_foresaw_does_not_end_the_run(folder: Path) -> None:
+    """Recorded potentials that are text, hash and all."""
+    shutil.copytree(folder / "deep" / "one", folder / "whole")
+    one = folder / "deep" / "one"
+    with np.load(one / "golden.npz") as file:
+        arrays: dict[str, Any] = dict(file)
+    np.savez(one / "golden.npz", **arrays | {"v": np.full(arrays["v"].shape, "x")})
+    manifest = json.loads((one / "case.json").read_text())
+    data = (one / "golden.npz").read_bytes()
+    manifest["files"]["golden.npz"] = hashlib.sha256(data).hexdigest()
+    (one / "case.json").write_text(json.dumps(manifest))
+    odd, whole = regress(folder, ["golden"])
+    assert (odd.case, odd.status) == ("deep/one", "error")
+    assert odd.message.startswith("Unexpected ")
+    assert (whole.case, whole.status) == ("whole", "passed")
+
+
 def test_port_that_is_not_there_is_an_error_of_each_case(folder: Path) -> None:
     (outcome,) = regress(folder, ["/dev/no-such-port"])
     assert outcome.status == "error"
@@ -221,7 +253,7 @@ def test_junit_report() -> None:
     outcomes = [
         Outcome("a", "golden", "passed", "", 1.25),
         Outcome("b<&\x07", "golden", "failed", "v differs\nby \x1b 1", 0.5),
-        Outcome("c", "verilator", "error", "damaged", 0),
+        Outcome("c", "verilator\x01", "error", "damaged", 0),
     ]
     root = ElementTree.fromstring(junit_xml(outcomes))
     assert root.tag == "testsuites"
@@ -232,7 +264,7 @@ def test_junit_report() -> None:
     assert [(c.get("classname"), c.get("name"), c.get("time")) for c in suite] == [
         ("golden", "a", "1.250"),
         ("golden", "b<&\N{REPLACEMENT CHARACTER}", "0.500"),
-        ("verilator", "c", "0.000"),
+        ("verilator\N{REPLACEMENT CHARACTER}", "c", "0.000"),
     ]
     passed, failed, error = suite
     assert len(passed) == 0
