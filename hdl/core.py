@@ -152,29 +152,24 @@ class Core(wiring.Component):
     ) -> None:
         """Register every access; reads then follow the pipelines, which are idle."""
         spec = self._spec
-        region = Signal.like(self.host.region)
-        index = Signal.like(self.host.index)
-        value = Signal.like(self.host.w_data)
-        with m.If(self.host.w_en | self.host.r_en):
-            m.d.sync += [
-                region.eq(self.host.region),
-                index.eq(self.host.index),
-                value.eq(self.host.w_data),
-            ]
+        # Each memory has registers of its own, loaded by its own writes: they can stand near it.
         for target, name, code in (
             (rows, "weight", Region.WEIGHTS),
             (rows, "descriptor", Region.DESCRIPTORS),
             (neurons, "level", Region.LEVELS),
             (neurons, "neuron", Region.NEURONS),
         ):
-            record = getattr(target, f"{name}_data")
-            write = Signal(name=f"{name}_write")
-            m.d.sync += write.eq(self.host.w_en & (self.host.region == code))
-            m.d.comb += [
-                getattr(target, f"{name}_addr").eq(index),
-                record.as_value().eq(value),
-                getattr(target, f"{name}_en").eq(write),
-            ]
+            chosen = self.host.w_en & (self.host.region == code)
+            m.d.sync += getattr(target, f"{name}_en").eq(chosen)
+            with m.If(chosen):
+                m.d.sync += [
+                    getattr(target, f"{name}_addr").eq(self.host.index),
+                    getattr(target, f"{name}_data").as_value().eq(self.host.w_data),
+                ]
+        region = Signal.like(self.host.region)
+        index = Signal.like(self.host.index)
+        with m.If(self.host.r_en):
+            m.d.sync += [region.eq(self.host.region), index.eq(self.host.index)]
 
         lane_bits = (spec.lanes - 1).bit_length()
         lane = index[:lane_bits]
