@@ -31,6 +31,7 @@ MAX_BYTES = 1 << 30
 
 _MAX_SPEC_BYTES = 1 << 20
 _SPIKES_HINT = "Write it with: numpy.savez('in.npz', spikes=spikes)  # 0 or 1 each"
+_RESULT_HINT = "Name a file that `spikewright run -o` or `spikewright record` wrote."
 _SPEC_HINT = 'Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}'
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -179,10 +180,30 @@ def read_result(path: Path | str) -> RunResult:
     arrays = read_arrays(path)
     missing = {"spikes", "total_cycles"} - arrays.keys()
     if missing:
-        raise DataError(f"{str(path)!r} has no array {', '.join(map(repr, sorted(missing)))}.")
+        raise DataError(
+            f"{str(path)!r} has no array {', '.join(map(repr, sorted(missing)))}.",
+            hint=_RESULT_HINT,
+        )
+    if reasons := _wrong_result(arrays):
+        raise DataError(f"{str(path)!r} holds no result:", reasons=reasons, hint=_RESULT_HINT)
     return RunResult(
         spikes=arrays["spikes"],
         cycles=arrays.get("cycles"),
         total_cycles=arrays["total_cycles"],
         v=arrays.get("v"),
     )
+
+
+def _wrong_result(arrays: Arrays) -> list[str]:
+    """What is wrong with the types and shapes of a result's arrays."""
+    spikes = arrays["spikes"]
+    given = {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
+    if spikes.ndim != 3:
+        return [f"spikes must be bool[samples, timesteps, neurons], not {given['spikes']}"]
+    axes = {"spikes": 3, "total_cycles": 1, "cycles": 2, "v": 3}
+    return [
+        f"{name} must be {'bool' if kind == 'b' else 'int'}{list(shape)}, not {given[name]}"
+        for name, dimensions in axes.items()
+        for kind, shape in [("b" if name == "spikes" else "i", spikes.shape[:dimensions])]
+        if name in arrays and (arrays[name].dtype.kind, arrays[name].shape) != (kind, shape)
+    ]

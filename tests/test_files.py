@@ -232,6 +232,26 @@ def test_result_reads_back(full: bool, tmp_path: Path) -> None:
         assert np.array_equal(wanted, got) if wanted is not None else got is None
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"spikes": np.zeros((1, 2, 3))}, "spikes must be bool[1, 2, 3], not float64[1, 2, 3]"),
+        ({"spikes": np.zeros(3, bool)}, "spikes must be bool[samples, timesteps, neurons], not"),
+        ({"total_cycles": np.array(["a"])}, "total_cycles must be int[1], not <U1[1]"),
+        ({"total_cycles": np.zeros(2, int)}, "total_cycles must be int[1], not int64[2]"),
+        ({"cycles": np.zeros((1, 3), int)}, "cycles must be int[1, 2], not int64[1, 3]"),
+        ({"v": np.zeros((1, 2, 3))}, "v must be int[1, 2, 3], not float64[1, 2, 3]"),
+    ],
+)
+def test_result_of_another_form(change: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    arrays = {"spikes": np.zeros((1, 2, 3), bool), "total_cycles": np.zeros(1, int)}
+    path = saved(tmp_path / "out.npz", **(arrays | change))
+    with pytest.raises(DataError) as error:
+        read_result(path)
+    assert error.value.what == f"{str(path)!r} holds no result:"
+    assert error.value.reasons[0].startswith(reason)
+
+
 def test_result_without_spikes(tmp_path: Path) -> None:
     path = saved(tmp_path / "out.npz", total_cycles=[1])
     with pytest.raises(DataError) as error:
