@@ -1,7 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 import numpy as np
 import pytest
@@ -64,15 +63,6 @@ def test_the_report_survives_a_file(tmp_path: Path) -> None:
     image.save(tmp_path / "net.core")
     assert CompileReport.of(CoreImage.load(tmp_path / "net.core")) == CompileReport.of(image)
     assert [p.name for p in tmp_path.iterdir()] == ["net.core"]
-
-
-@pytest.mark.parametrize("change", [{"scale_min": "x"}, {"measured": 3}, {"neurons": None}])
-def test_an_image_with_another_report(change: dict[str, Any]) -> None:
-    image = compile_network(network(), OPTIONS)
-    report = CompileReport.of(image).to_dict()
-    report["layers"]["n1"] |= change
-    with pytest.raises(ModelError, match="no compiler report"):
-        CompileReport.of(replace(image, manifest=Manifest(report=report)))
 
 
 def test_an_image_without_a_report() -> None:
