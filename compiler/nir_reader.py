@@ -33,7 +33,8 @@ FIELDS = {
 
 _SHAPES = {"Input": "input_type", "Output": "output_type", "Flatten": "input_type"}
 _CPU_SECONDS = 30
-_MEMORY_BYTES = 4 << 30
+_MEMORY_BYTES = 2 << 30
+_ARRAY_BYTES = 256 << 20
 _OUTPUT_BYTES = 1 << 30
 
 Array = npt.NDArray[np.float64]
@@ -52,6 +53,14 @@ def _port(graph: Any, kind: str, path: str) -> str:
     if len(names) != 1:
         raise ValueError(f"subgraph {path!r} must have exactly one {kind} node, not {len(names)}")
     return f"{path}.{names[0]}"
+
+
+def _real(value: object, what: str) -> Array:
+    """A copy as float64; of complex numbers that would keep the real part, of text its number."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{what} must be real numbers, not {array.dtype}")
+    return np.array(array, np.float64, order="C")
 
 
 def describe(graph: Any, prefix: str = "") -> Described:
@@ -89,7 +98,7 @@ def describe(graph: Any, prefix: str = "") -> Described:
                 new[path]["shape"] = _shape(getattr(node, _SHAPES[kind]))
             for field in FIELDS.get(kind, ()):
                 value = getattr(node, field)
-                arrays[f"{path}/{field}"] = np.array(value, np.float64, order="C")
+                arrays[f"{path}/{field}"] = _real(value, f"node {path!r}: {field}")
         if twice := nodes.keys() & new.keys():
             raise ValueError(f"two nodes are called {min(twice)!r}")
         nodes |= new
@@ -128,13 +137,45 @@ def _unknown_nodes(data: bytes) -> list[str]:
     return found
 
 
+def _refuse_other_files(data: bytes) -> None:
+    """HDF5 can take arrays from any file of this machine; a network has no reason to.
+
+    Raises
+    ------
+    ValueError
+    """
+    import h5py
+
+    found: list[str] = []
+
+    def visit_link(path: str, link: Any) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            found.append(path)
+
+    def visit(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            found.append(path)
+
+    with h5py.File(io.BytesIO(data), "r") as file:
+        file.visititems_links(visit_link)
+        file.visititems(visit)
+    if found:
+        raise ValueError(f"{found[0]!r} lies in another file")
+
+
 def _read(data: bytes) -> bytes:
     """The file's description, or what is wrong with it as ``error``."""
     import nir
 
     try:
+        _refuse_other_files(data)
         # The graph is checked by the compiler, with messages that name its nodes.
-        return encode(*describe(nir.read(io.BytesIO(data), type_check=False)))
+        graph, arrays = describe(nir.read(io.BytesIO(data), type_check=False))
+        size = sum(array.nbytes for array in arrays.values())
+        if size > _ARRAY_BYTES:
+            limit = _ARRAY_BYTES >> 20
+            raise ValueError(f"its arrays take {size >> 20} MiB, over the {limit} MiB of a network")
+        return encode(graph, arrays)
     except MemoryError:
         return encode({"error": "it needs more memory than the reader may use"}, {})
     except Exception as error:

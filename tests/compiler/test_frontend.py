@@ -122,16 +122,66 @@ def bomb(path: Path) -> None:
         )
 
 
+WEIGHT = "node/nodes/fc/weight"
+
+
 def loop(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["node/nodes/fc/again"] = file["node"]
 
 
+def swap_weight(path: Path, make: Callable[[h5py.File], Any]) -> None:
+    with h5py.File(path, "r+") as file:
+        del file[WEIGHT]
+        make(file)
+
+
+def large(path: Path) -> None:
+    swap_weight(path, lambda file: file.create_dataset(WEIGHT, (1 << 25, 2), "f4", chunks=True))
+
+
+def external_data(path: Path) -> None:
+    secret = path.with_name("secret")
+    secret.write_bytes(bytes(72))
+    where = [(str(secret), 0, 72)]
+    swap_weight(path, lambda file: file.create_dataset(WEIGHT, (3, 3), "f8", external=where))
+
+
+def external_link(path: Path) -> None:
+    def link(file: h5py.File) -> None:
+        file[WEIGHT] = h5py.ExternalLink(str(path.with_name("secret")), "/weight")
+
+    swap_weight(path, link)
+
+
+def virtual_data(path: Path) -> None:
+    layout = h5py.VirtualLayout((3, 3), "f8")
+    layout[:] = h5py.VirtualSource(path.with_name("secret"), "weight", (3, 3))
+    swap_weight(path, lambda file: file.create_virtual_dataset(WEIGHT, layout))
+
+
+@pytest.mark.parametrize("damage", [external_data, external_link, virtual_data])
+def test_a_file_cannot_bring_in_another(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    path = write(nir_graph(), tmp_path / "net.nir")
+    damage(path)
+    with pytest.raises(ModelError, match="node/nodes/fc/weight' lies in another file"):
+        frontend.read_nir(path)
+
+
+@pytest.mark.parametrize("value", [1j, "1.5", None])
+def test_values_must_be_real_numbers(value: object) -> None:
+    graph = nir_graph()
+    graph.nodes["fc"].weight = np.full((3, 3), value)
+    with pytest.raises(ModelError, match="node 'fc': weight must be real numbers, not "):
+        frontend.from_nir(graph)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda p: p.unlink(), r"there is no such file"),
-        (lambda p: (p.unlink(), p.mkdir()), r"it is not a file"),
+        (large, r"its arrays take 512 MiB, over the 256 MiB"),
+        (lambda p: p.unlink(), r"No such file or directory.\nName a NIR file, of at most 256 MiB"),
+        (lambda p: (p.unlink(), p.mkdir()), r"Is a directory"),
         (lambda p: p.write_bytes(b""), r"not a readable NIR file \(OSError"),
         (lambda p: p.write_bytes(b"not HDF5 " * 99), r"not a readable NIR file \(OSError"),
         (half, r"not a readable NIR file \(OSError.*truncated file"),
