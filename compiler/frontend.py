@@ -17,6 +17,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from spikewright.errors import ModelError
+from spikewright.storage import read_file
 
 from .graph import Affine, Input, Network, Neuron, Node, Output, Relay, Scale
 from .nir_reader import FIELDS, GRAPH, describe
@@ -52,14 +53,12 @@ def read_nir(path: Path | str) -> Network:
     """
     source = Path(path)
     try:
-        if not source.is_file():
-            what = "it is not a file" if source.exists() else "there is no such file"
-            raise ModelError(f"Cannot read network {str(source)!r}: {what}.")
-        if source.stat().st_size > MAX_FILE_BYTES:
-            raise ModelError(f"Network {str(source)!r} is over {MAX_FILE_BYTES >> 20} MiB.")
-        data = source.read_bytes()
+        data = read_file(source, MAX_FILE_BYTES)
     except OSError as error:
-        raise ModelError(f"Cannot read network {str(source)!r}: {error.strerror}.") from None
+        raise ModelError(
+            f"Cannot read network {str(source)!r}: {error.strerror}.",
+            hint=f"Name a NIR file, of at most {MAX_FILE_BYTES >> 20} MiB.",
+        ) from None
     origin = {"name": source.name, "sha256": hashlib.sha256(data).hexdigest()}
     try:
         return _network(*_parse(data), source.stem, origin)
@@ -72,7 +71,9 @@ def from_nir(graph: "nir.NIRGraph", name: str = "") -> Network:
     try:
         described, arrays = describe(graph)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"NIR graph is not valid: {error}.") from None
+        raise ModelError(
+            f"NIR graph is not valid: {error}.", hint="Correct the graph, or export it again."
+        ) from None
     try:
         return _network(described, arrays, name, {})
     except ModelError as error:

@@ -162,13 +162,19 @@ def _discretise(
         threshold = node.v_threshold - node.v_leak
         if not to_value:
             reset = node.v_threshold - node.v_reset
-            _require(name, reset > 0, "v_threshold must be above v_reset for reset='subtract'")
+            _require(
+                name,
+                reset > 0,
+                "v_threshold must be above v_reset for reset='subtract'",
+                "Correct them in the model, or compile with reset='zero'.",
+            )
         elif options.reset_delay:
             # The neuron sits at v_reset in the timestep after the spike, whatever arrives.
             _require(
                 name,
                 node.v_reset <= node.v_threshold,
                 "v_reset must not be above v_threshold for a delayed reset",
+                "Correct them in the model, or compile with reset_delay=False.",
             )
             refractory = 1
     population = Population(
@@ -198,12 +204,12 @@ def _decay(
     _require(
         name,
         x <= 1,
-        f"{field} must be at least dt = {dt:g} s for Euler steps, not {tau.min():g} s; take a "
-        "shorter dt or discretization='exact'",
+        f"{field} must be at least dt = {dt:g} s for Euler steps, not {tau.min():g} s",
+        "Compile with a shorter dt, or with discretization='exact'.",
     )
     return 1 - x, x
 
 
-def _require(name: str, holds: npt.NDArray[np.bool_], reason: str) -> None:
+def _require(name: str, holds: npt.NDArray[np.bool_], reason: str, hint: str) -> None:
     if not holds.all():
-        raise ModelError(f"Node {name!r}, neuron {int(holds.argmin())}: {reason}.")
+        raise ModelError(f"Node {name!r}, neuron {int(holds.argmin())}: {reason}.", hint=hint)

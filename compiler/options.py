@@ -69,4 +69,8 @@ class CompileOptions:
         if not 0 < self.percentile <= 100:
             reasons.append(f"percentile must be above 0 and at most 100, not {self.percentile!r}")
         if reasons:
-            raise ModelError("Compiler options are not valid:", reasons=reasons)
+            raise ModelError(
+                "Compiler options are not valid:",
+                reasons=reasons,
+                hint="Correct them, or leave them out to get their defaults.",
+            )

@@ -156,7 +156,8 @@ def calibrate(image: CoreImage, report: CompileReport, spikes: Bools) -> Compile
     if spikes.ndim != 3 or spikes.dtype != np.bool_ or 0 in spikes.shape[:2]:
         raise ModelError(
             "Calibration spikes must be bool[samples, timesteps, inputs] of at least one timestep, "
-            f"not {spikes.dtype}{list(spikes.shape)}."
+            f"not {spikes.dtype}{list(spikes.shape)}.",
+            hint="Stack samples along the first axis, and convert them with `spikes > 0`.",
         )
     samples, timesteps, _ = spikes.shape
     model = GoldenModel(image, samples)

@@ -125,6 +125,8 @@ def _unconnected(network: Network) -> list[str]:
 
 # What passes make is ours: a fault in it is a bug, but one that must not reach an image.
 
+_OURS = "This is a mistake in Spikewright: please report it, with the network."
+
 
 def check_circuit(circuit: Circuit) -> None:
     """Check that matrices fit their ends and that every parameter is finite and in range.
@@ -187,7 +189,9 @@ def check_quantized(circuit: Circuit, quantized: Quantized, spec: CoreSpec) -> N
         if weight.min() < low or weight.max() > high:
             reasons.append(f"weights {a!r} to {b!r} must fit [{low}, {high}]")
     if reasons:
-        raise ModelError("Network does not fit the core's number formats:", reasons=reasons)
+        raise ModelError(
+            "Network does not fit the core's number formats:", reasons=reasons, hint=_OURS
+        )
 
 
 def check_image(image: CoreImage, placement: Placement, quantized: Quantized) -> None:
@@ -211,7 +215,7 @@ def check_image(image: CoreImage, placement: Placement, quantized: Quantized) ->
             where = slice(spec.axons + neurons.start, spec.axons + neurons.stop)
         block = crossbar[where, placement.neurons[b]]
         if not np.array_equal(block, weight.T):
-            raise ModelError(f"Image does not hold the weights from {a!r} to {b!r}.")
+            raise ModelError(f"Image does not hold the weights from {a!r} to {b!r}.", hint=_OURS)
         block[:] = 0
     if crossbar.any():
-        raise ModelError("Image holds weights that the network does not have.")
+        raise ModelError("Image holds weights that the network does not have.", hint=_OURS)

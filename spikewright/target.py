@@ -69,7 +69,10 @@ def check_spikes(
         )
     if spikes.ndim != axes.count(",") + 1 or samples not in (None, spikes.shape[0]):
         wanted = axes if samples is None else f"{axes} with {samples} samples"
-        raise SpikewrightError(f"Input spikes must have shape {wanted}, not {spikes.shape}.")
+        raise SpikewrightError(
+            f"Input spikes must have shape {wanted}, not {spikes.shape}.",
+            hint="Its last axis is axons, True where one spikes.",
+        )
     if spikes.shape[-1] > spec.axons:
         raise SpikewrightError(
             f"Input spikes must have at most {spec.axons} axons, not {spikes.shape[-1]}.",

@@ -96,8 +96,18 @@ def test_resets_move_with_the_leak(
 def test_resets_that_cannot_be(
     changes: dict[str, Any], reset: str, delayed: bool, message: str
 ) -> None:
-    with pytest.raises(ModelError, match=f"Node 'n1', neuron 0: .*{message}"):
+    with pytest.raises(ModelError, match=f"Node 'n1', neuron 0: .*{message}") as caught:
         lower(chain(affine([[1]]), neuron(**changes)), options(1.0, reset, delayed))
+    assert caught.value.hint
+
+
+def test_euler_steps_longer_than_a_time_constant() -> None:
+    with pytest.raises(
+        ModelError, match=r"tau_mem must be at least dt = 1 s .* not 0\.5 s"
+    ) as caught:
+        lower(chain(affine(np.ones((2, 1))), neuron(n=2, tau_mem=[1.0, 0.5])), options())
+    assert caught.value.what.startswith("Node 'n1', neuron 1: ")
+    assert "discretization='exact'" in caught.value.hint
 
 
 def test_an_output_shows_neurons_and_nothing_else() -> None:

@@ -21,8 +21,9 @@ from spikewright.errors import ModelError
     ],
 )
 def test_out_of_range(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=message) as caught:
         CompileOptions(**given)
+    assert caught.value.hint
 
 
 def test_faults_are_reported_together() -> None:

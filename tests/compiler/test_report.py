@@ -73,8 +73,9 @@ def test_an_image_without_a_report() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 2), (0, 3, 2), (1, 0, 2)])
 def test_calibration_spikes_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ModelError, match=r"Calibration spikes must be bool\[samples"):
+    with pytest.raises(ModelError, match=r"Calibration spikes must be bool\[samples") as caught:
         compile_network(network(), OPTIONS, calibration=np.zeros(shape, bool))
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
