@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import MismatchError, SpikewrightError
+from spikewright.storage import replace_file
 
 from .cases import draw_case, draw_spec
 from .compare import lockstep
@@ -223,9 +224,7 @@ class Soak:
             "results": [asdict(self.results[number]) for number in sorted(self.results)],
         }
         self._state.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._state.with_name(self._state.name + ".partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-        partial.replace(self._state)
+        replace_file(self._state, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

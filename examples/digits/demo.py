@@ -13,6 +13,7 @@ from stages import CLOCK_HZ, Stage, compile_digits, in_lockstep, on_target, refe
 
 from spikewright.console import Console, Table
 from spikewright.errors import SpikewrightError
+from spikewright.files import write_whole
 
 __all__ = ["main", "run_demo"]
 
@@ -77,7 +78,7 @@ def run_demo(
         "cycles_per_image": golden.cycles_per_image,
         "seconds": round(time.perf_counter() - started, 3),
     }
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_whole(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     console.result(summary, _table(evidence), f"{summary['seconds']:.0f} s in all.")
     return evidence
 

@@ -15,6 +15,7 @@ from stages import CLOCK_HZ, Stage, outputs
 
 from spikewright import __version__
 from spikewright.compiler import CompileReport
+from spikewright.files import write_whole
 from spikewright.image import CoreImage
 from spikewright.sim.compare import LockstepReport
 
@@ -74,7 +75,7 @@ def write_report(path: Path, evidence: Evidence) -> None:
         lstrip_blocks=True,
     )
     page = environment.get_template("page.html").render(_content(evidence))
-    path.write_text(page, encoding="utf-8")
+    write_whole(path, page.encode())
 
 
 def _content(evidence: Evidence) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from rich.progress import Progress
 from snntorch import surrogate
 from torch.nn import functional
 
+from spikewright.files import write_whole
+
 __all__ = ["Settings", "SpikingNetwork", "to_nir", "train"]
 
 DT = 1e-3
@@ -203,7 +205,7 @@ def main() -> int:
         "training": asdict(settings)
         | {name: version(name) for name in ("torch", "snntorch", "scikit-learn", "numpy")},
     }
-    SEMANTICS.write_text(json.dumps(described, indent=2) + "\n")
+    write_whole(SEMANTICS, (json.dumps(described, indent=2) + "\n").encode())
     console.print(f"wrote {GRAPH.name} and {SEMANTICS.name} in {GRAPH.parent}")
     return 0
 

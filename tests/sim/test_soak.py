@@ -102,6 +102,15 @@ def test_failed_specs_do_not_pass_when_resumed(tmp_path: Path) -> None:
     assert main(arguments) == 1
 
 
+def test_state_is_written_beside_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "state.json.partial").symlink_to("mine")
+    Soak(PLAN, tmp_path / "state.json")._write()
+    assert (tmp_path / "mine").read_text() == "mine"
+    names = ["mine", "state.json", "state.json.partial"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_state_of_another_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = tmp_path / "state.json"
     list(Soak(Plan(specs=1, neuron_steps=100, seed=160), state).run(workers=1))
