@@ -30,6 +30,14 @@ Spikes = Annotated[
         help="Input spikes: .npz with an array 'spikes' of 0 and 1, [samples, timesteps, axons]."
     ),
 ]
+ResetDelay = Annotated[
+    bool | None,
+    typer.Option(
+        "--reset-delay/--no-reset-delay",
+        help="The reset acts in the next timestep, as snnTorch's default, or at once. snnTorch's "
+        "Leaky (not RLeaky) with reset zero acts at once, whatever its own setting.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[
     int,
@@ -131,13 +139,7 @@ def compile(
         Literal["subtract", "zero"] | None,
         typer.Option(help="A spike takes v_threshold off v, or sets v to v_reset."),
     ] = None,
-    reset_delay: Annotated[
-        bool | None,
-        typer.Option(
-            "--reset-delay/--no-reset-delay",
-            help="The reset acts in the next timestep, as snnTorch's default, or at once.",
-        ),
-    ] = None,
+    reset_delay: ResetDelay = None,
     discretization: Annotated[
         Literal["euler", "exact"],
         typer.Option(help="Decay 1 - dt/tau as in snnTorch and Norse, or exp(-dt/tau)."),
