@@ -168,6 +168,7 @@ class Requests:
             dut.spikes_en.value = int(not self._stalled())
             dut.locked.value = int(cycle < 4 * locked)
             await ReadOnly()
+            assert not (dut.locked.value and dut.o__valid.value), "written to a locked slot"
             if dut.o__valid.value and dut.o__ready.value:
                 written.append(int(dut.o__payload.value))
             taken = bool(offered and dut.i__ready.value)
