@@ -37,6 +37,7 @@ Array = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 _WRITE_HEAD = REQUEST_PAYLOADS[Command.WRITE].size
+_BAUD_DIGITS = 9
 _HASH_DIGITS = 2 * ID_SIZE
 
 
@@ -354,9 +355,10 @@ class SerialTarget:
     def __init__(self, name: str) -> None:
         self.name = name
         port, _, baud = name.rpartition("@") if "@" in name else (name, "", "")
-        if baud and not baud.isdecimal():
+        if baud and not (baud.isdecimal() and len(baud) <= _BAUD_DIGITS):
             raise LinkError(
-                f"The baud rate of {name} must be a number, not {baud!r}.",
+                f"The baud rate of {port} must be a number of up to {_BAUD_DIGITS} digits, "
+                f"not {baud[:20]!r}.",
                 hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
             )
         self.device = Device(port, baud_hz=int(baud) if baud else LinkSpec.baud_hz)

@@ -13,8 +13,10 @@ from serial.tools import list_ports
 from spikewright.errors import LinkError
 from spikewright.frames import BITS_A_BYTE, CRC_SIZE, LinkSpec
 
-__all__ = ["Link", "available_ports", "decode_frame", "encode_frame"]
+__all__ = ["BAUD_HZ", "Link", "available_ports", "decode_frame", "encode_frame"]
 
+BAUD_HZ = (9_600, 50_000_000)
+"""Line rates: on a slower one nobody would wait for an image."""
 _POLL_S = 0.02
 _WRITE_TIMEOUT_S = 10.0
 _PIECE_S = 0.5
@@ -72,6 +74,12 @@ class Link:
     """
 
     def __init__(self, port: str, *, baud_hz: int = LinkSpec.baud_hz) -> None:
+        low, high = BAUD_HZ
+        if not low <= baud_hz <= high:
+            raise LinkError(
+                f"The baud rate of {port} must be in [{low}, {high}], not {baud_hz}.",
+                hint="Give the baud rate that the board was built for, as in /dev/ttyUSB1@115200.",
+            )
         self.port = port
         self.baud_hz = baud_hz
         self.bytes_in = 0

@@ -166,6 +166,8 @@ class Session:
                 # Once is enough: all that were sent meanwhile bring the same news.
                 went_back = True
                 self._retransmit(pending if pending.reply else None)
+            elif pending.reply is None:
+                continue
             deadline = time.monotonic() + self._patience_s(attempts)
         return oldest.reply
 

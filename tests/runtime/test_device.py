@@ -417,8 +417,12 @@ def test_target_is_the_golden_target() -> None:
 def test_target_names() -> None:
     with pytest.raises(LinkError, match="There is no port /dev/ttyNothing7"):
         SerialTarget("/dev/ttyNothing7@115200")
-    with pytest.raises(LinkError, match="baud rate of /dev/ttyUSB1@fast must be a number"):
+    with pytest.raises(
+        LinkError, match=r"baud rate of /dev/ttyUSB1 must be a number .* not 'fast'"
+    ):
         SerialTarget("/dev/ttyUSB1@fast")
+    with pytest.raises(LinkError, match="must be a number of up to 9 digits, not '999"):
+        SerialTarget("/dev/ttyUSB1@" + "9" * 5000)
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,13 @@ def test_no_serial_port(tmp_path: Path) -> None:
         Link(str(file))
 
 
-def test_bad_baud_rate() -> None:
-    with Terminal(Echo()) as port, pytest.raises(LinkError, match="cannot be opened at -1 baud"):
-        Link(port.path, baud_hz=-1)
+@pytest.mark.parametrize("baud_hz", [-1, 0, 1, 1 << 31, 10**30])
+def test_bad_baud_rate(baud_hz: int) -> None:
+    with Terminal(Echo()) as port, pytest.raises(LinkError) as caught:
+        Link(port.path, baud_hz=baud_hz)
+    assert caught.value.what == (
+        f"The baud rate of {port.path} must be in [9600, 50000000], not {baud_hz}."
+    )
 
 
 def test_port_in_use() -> None:

@@ -256,6 +256,31 @@ def test_refusals_and_silence() -> None:
             host.request(Request(Command.COUNTERS))
 
 
+def test_a_device_that_endlessly_repeats_itself_counts_as_gone() -> None:
+    """Out of order, out of order: news once, not a sign that the answer is on its way."""
+
+    class Parrot:
+        is_active = True
+
+        def __init__(self) -> None:
+            self.last = b""
+            self.end = time.monotonic() + 20.0
+
+        def exchange(self, data: bytes) -> bytes:
+            for frame in data.split(b"\0"):
+                body = decode_frame(frame) if frame else None
+                if body:
+                    reply = bytes([body[0], body[1], Status.OUT_OF_ORDER, body[0]])
+                    self.last = encode_frame(reply)
+            time.sleep(0.001)
+            return self.last if time.monotonic() < self.end else b""
+
+    started = time.monotonic()
+    with session(Parrot()) as host, pytest.raises(LinkError, match="No answer"):
+        host.open()
+    assert time.monotonic() - started < 10.0
+
+
 def test_a_device_that_forgot_its_session_is_an_error() -> None:
     class Amnesiac:
         is_active = False
