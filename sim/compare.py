@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spikewright.errors import MismatchError
+from spikewright.errors import DataError, MismatchError
 from spikewright.image import CoreImage
 from spikewright.target import Progress, Report
 
@@ -22,6 +22,8 @@ __all__ = ["BEFORE", "LockstepReport", "Mismatch", "lockstep", "verify"]
 BEFORE = 3
 """Timesteps shown before the first difference; one is shown after it."""
 _CHUNK_VALUES = 1 << 20
+_MOST_DRAWN = 1 << 27
+"""Random spikes, each of which takes a float64 while it is drawn."""
 _UPDATED = ("i", "v", "spike", "refractory")
 """What a neuron's update writes, in the order in which one follows from the other."""
 _COUNTED = ("cycles", "synapses", "saturations")
@@ -163,10 +165,19 @@ def verify(
 
     Raises
     ------
+    DataError
+        Random spikes that would fill the memory.
     ToolError
         Verilator or a compiler is missing or fails.
     """
     if spikes is None:
+        count = samples * timesteps * image.spec.axons
+        if count > _MOST_DRAWN:
+            raise DataError(
+                f"Samples, timesteps and {image.spec.axons} axons must make at most {_MOST_DRAWN} "
+                f"random spikes in all, not {count}.",
+                hint="Verify fewer samples or timesteps at a time, each time from another seed.",
+            )
         spikes = draw_spikes(np.random.default_rng(seed), (samples, timesteps, image.spec.axons))
     with CoreSimulator(image.spec, report=report) as simulator:
         return lockstep(

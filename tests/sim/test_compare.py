@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikewright.errors import MismatchError
+from spikewright.errors import DataError, MismatchError
 from spikewright.image import CoreImage
 from spikewright.sim import compare, verilator
 from spikewright.sim.cases import draw_case, draw_spikes
@@ -248,3 +248,10 @@ def test_verify_finds_a_difference(breaks: Break) -> None:
     report = verify(ramp(20), timesteps=9, samples=1)
     assert report.mismatch is not None
     assert report.mismatch.timestep == 3
+
+
+@pytest.mark.parametrize(("samples", "timesteps"), [(1 << 32, 1), (1, 1 << 32), (10**20, 10**20)])
+def test_verify_draws_no_more_than_memory_holds(samples: int, timesteps: int) -> None:
+    with pytest.raises(DataError, match="random spikes in all, not") as caught:
+        verify(CASE.image, samples=samples, timesteps=timesteps)
+    assert "another seed" in caught.value.hint
