@@ -14,7 +14,7 @@ from .scheduler import Scheduler
 
 __all__ = ["HOST_READ_LATENCY", "Core", "HostPort"]
 
-HOST_READ_LATENCY = 8
+HOST_READ_LATENCY = 9
 """Cycles from ``r_en`` to ``r_data``."""
 
 

@@ -1,10 +1,11 @@
 """Rows of the weight memory: from a source's index to its weight words."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .layouts import struct
@@ -24,7 +25,8 @@ def weight_word(spec: CoreSpec) -> data.StructLayout:
 class RowFetch(wiring.Component):
     """Read the weight words of sources, one word a cycle, without bubbles between rows.
 
-    Latency 6 cycles from a source to its first word; a source without words takes one cycle.
+    Latency ``5 + spec.weight_banks`` cycles from a source to its first word; a source without words
+    takes one cycle.
 
     Members
     -------
@@ -33,13 +35,15 @@ class RowFetch(wiring.Component):
     o : Out
         Weight word; cannot be stalled.
     active : Out(1)
-        Rows are being looked up or read; ``o`` shows a word three cycles after that.
+        Rows are being looked up or read; ``o`` shows a word ``2 + spec.weight_banks`` cycles
+        after that.
     descriptor_addr, descriptor_data, descriptor_en : In
         Write port of the directory.
     weight_addr, weight_data, weight_en : In
         Write port of the weight memory.
     read_addr : In
-        Word that ``o.synapses`` shows three cycles later, while no row is being read.
+        Word that ``o.synapses`` shows ``2 + spec.weight_banks`` cycles later, while no row is being
+        read.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -65,24 +69,13 @@ class RowFetch(wiring.Component):
         m.submodules.descriptors = directory = Memory(
             shape=descriptor, depth=spec.sources, init=[], attrs={"ram_style": "block"}
         )
-        m.submodules.weights = weights = Memory(
-            shape=struct(spec.memories[Region.WEIGHTS].layout),
-            depth=spec.weight_words,
-            init=[],
-            attrs={"ram_style": "block"},
-        )
-        for port, addr, value, en in (
-            (
-                directory.write_port(),
-                self.descriptor_addr,
-                self.descriptor_data,
-                self.descriptor_en,
-            ),
-            (weights.write_port(), self.weight_addr, self.weight_data, self.weight_en),
-        ):
-            m.d.comb += [port.addr.eq(addr), port.data.eq(value), port.en.eq(en)]
+        write_port = directory.write_port()
+        m.d.comb += [
+            write_port.addr.eq(self.descriptor_addr),
+            write_port.data.eq(self.descriptor_data),
+            write_port.en.eq(self.descriptor_en),
+        ]
         descriptor_read = directory.read_port()
-        weight_read = weights.read_port()
 
         # Elastic stages: memory output, registered descriptor, the row being streamed. Each moves
         # on when the one after it is empty or moves on.
@@ -121,19 +114,53 @@ class RowFetch(wiring.Component):
                 row_last.eq(row.word_count == 2),
             ]
 
-        # The address is registered for the sake of the clock: it goes to many block RAMs.
-        address = Signal.like(self.read_addr)
-        valid = Signal(2)
-        groups = [Signal.like(row.first_group, name=f"group{k}") for k in range(2)]
-        m.d.comb += [
-            weight_read.addr.eq(address),
-            weight_read.en.eq(1),
-            self.active.eq(found | head_valid | row_valid),
-        ]
+        m.d.comb += self.active.eq(found | head_valid | row_valid)
+        cycles = spec.weight_banks + 1
+        valid = Signal(cycles)
+        groups = [Signal.like(row.first_group, name=f"group{k}") for k in range(cycles)]
         m.d.sync += [
-            address.eq(Mux(row_valid, row.first_word, self.read_addr)),
             Cat(valid, self.o.valid).eq(Cat(row_valid & (row.word_count != 0), valid)),
             Cat(groups, self.o.group).eq(Cat(row.first_group, groups)),
-            self.o.synapses.eq(weight_read.data),
         ]
+        self._weights(m, Mux(row_valid, row.first_word, self.read_addr))
         return m
+
+    def _weights(self, m: Module, address: Value) -> None:
+        """The weight memory in banks, each a cycle behind the one before it.
+
+        So an address goes from register to register, and each register only to the block RAMs of
+        one bank: those of a large memory lie all over the part.
+        """
+        spec = self._spec
+        fields = spec.memories[Region.WEIGHTS].layout.fields
+        written = [self.weight_en, self.weight_addr, self.weight_data]
+        for bank in range(spec.weight_banks):
+            lanes = range(bank, spec.lanes, spec.weight_banks)
+            names = {f"{kind}{lane}" for kind in ("weight", "delay") for lane in lanes}
+            layout = Layout(tuple(field for field in fields if field.name in names))
+            m.submodules[f"weights{bank}"] = memory = Memory(
+                shape=struct(layout), depth=spec.weight_words, init=[], attrs={"ram_style": "block"}
+            )
+            write_port = memory.write_port()
+            read_port = memory.read_port()
+            written = [_next(m, value, f"written{bank}") for value in written]
+            address = _next(m, address, f"address{bank}")
+            m.d.comb += [
+                write_port.en.eq(written[0]),
+                write_port.addr.eq(written[1]),
+                read_port.addr.eq(address),
+                read_port.en.eq(1),
+            ]
+            for field in layout.fields:
+                m.d.comb += write_port.data[field.name].eq(written[2][field.name])
+                value = read_port.data[field.name]
+                for _ in range(spec.weight_banks - 1 - bank):
+                    value = _next(m, value, field.name)
+                m.d.sync += self.o.synapses[field.name].eq(value)
+
+
+def _next(m: Module, value: ValueLike, name: str) -> Signal:
+    """The value a cycle later."""
+    register = Signal.like(value, name=name)
+    m.d.sync += register.eq(value)
+    return register

@@ -10,9 +10,6 @@ from .neuron import commit_layout
 
 __all__ = ["Scheduler"]
 
-_DRAIN = 6
-"""Cycles from the end of the last row to the sum of its last word being in the accumulators."""
-
 
 class Scheduler(wiring.Component):
     """Sequence timesteps and clears.
@@ -78,7 +75,9 @@ class Scheduler(wiring.Component):
         m = Module()
         spec = self._spec
         warm_up = Signal(2)
-        drained = Signal(range(_DRAIN))
+        # From the end of the last row to the sum of its last word being in the accumulators.
+        drain = 5 + spec.weight_banks
+        drained = Signal(range(drain))
         level_spiked = Signal()
         spiked = Signal()
         level_ends = Signal()
@@ -110,7 +109,7 @@ class Scheduler(wiring.Component):
                 m.d.sync += drained.eq(0)
                 with m.If(~self.waiting & ~self.streaming):
                     m.d.sync += drained.eq(drained + 1)
-                    with m.If(drained == _DRAIN - 1):
+                    with m.If(drained == drain - 1):
                         m.d.sync += [drained.eq(0), warm_up.eq(0)]
                         m.next = "UPDATE"
             with m.State("UPDATE"):

@@ -61,10 +61,10 @@ class SequenceCheck(wiring.Component):
         m.d.comb += [
             is_open.eq(kept != 0),
             distance.eq(self.expected - self.sequence),
-            is_repeated.eq(is_open & (self.sequence == first) & (self.nonce == nonce)),
+            is_repeated.eq(self.hello & is_open & (self.sequence == first) & (self.nonce == nonce)),
         ]
         m.d.sync += [
-            self.execute.eq((self.hello & ~is_repeated) | (is_open & (distance == 0))),
+            self.execute.eq(~is_repeated & (self.hello | (is_open & (distance == 0)))),
             self.again.eq(is_open & (distance != 0) & (distance <= kept)),
         ]
         with m.If(self.opened):

@@ -4,7 +4,8 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from spikewright.frames import ID_SIZE, LinkSpec
+from spikewright.errors import SpecError
+from spikewright.frames import ID_SIZE, LinkSpec, payload_needed
 from spikewright.spec import CoreSpec
 
 from .core import Core
@@ -27,6 +28,11 @@ class Top(wiring.Component):
     build_id : bytes
         What the device answers as its build, ``ID_SIZE`` bytes.
 
+    Raises
+    ------
+    SpecError
+        The link's frames cannot carry a record of the spec.
+
     Members
     -------
     rx : In(1)
@@ -45,6 +51,13 @@ class Top(wiring.Component):
     active: Out(1)
 
     def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes = bytes(ID_SIZE)) -> None:
+        needed = payload_needed(spec)
+        if needed > link.max_payload:
+            raise SpecError(
+                f"max_payload must be at least {needed} for a record of this spec, "
+                f"not {link.max_payload}.",
+                hint="Give the link a longer max_payload.",
+            )
         self._spec = spec
         self._link = link
         self._build_id = build_id

@@ -154,6 +154,11 @@ class CoreSpec:
         """Width of a synapse's delay field; 0 without delays."""
         return (self.delay_slots - 1).bit_length()
 
+    @property
+    def weight_banks(self) -> int:
+        """Parts of the weight memory, each read a cycle after the last; lane k is in k mod this."""
+        return min(self.lanes, 4)
+
     # Memories
 
     @cached_property
@@ -217,7 +222,7 @@ class CoreSpec:
     @property
     def integrate_overhead(self) -> int:
         """Cycles of an integration beyond ``max(1, words)`` for each pending source."""
-        return 12
+        return 11 + self.weight_banks
 
     @property
     def timestep_overhead(self) -> int:
