@@ -29,7 +29,8 @@ class Line(Protocol):
 class Terminal:
     """Serve a device on a pseudo-terminal in raw mode, from a thread, until closed.
 
-    Hosts may open and close it as they like. While nothing is going on, the thread sleeps.
+    Hosts may open and close it as they like. While nothing is going on, the thread sleeps. If the
+    line raises an exception, hosts see the port vanish; :meth:`wait` and :meth:`close` raise it.
 
     Parameters
     ----------
@@ -50,8 +51,20 @@ class Terminal:
         os.set_blocking(self._master, False)
         self.path = os.ttyname(self._slave)
         self._wake_out, self._wake_in = os.pipe()
-        self._thread = threading.Thread(target=self._serve, name=self.path, daemon=True)
+        self._is_closed = False
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._live, name=self.path, daemon=True)
         self._thread.start()
+
+    def _live(self) -> None:
+        """Serve until closed or the line fails, then hang up."""
+        try:
+            self._serve()
+        except Exception as error:
+            self._error = error
+        finally:
+            os.close(self._master)
+            os.close(self._slave)
 
     def _serve(self) -> None:
         replies = bytearray()
@@ -71,19 +84,23 @@ class Terminal:
                 del replies[: os.write(self._master, replies)]
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until somebody closes it; whether that happened in time."""
+        """Wait until somebody closes it; whether in time. Raises what a line that failed did."""
         self._thread.join(timeout_s)
+        if self._error is not None:
+            raise self._error
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """End the thread and hang up. Harmless if done twice."""
-        if self._master < 0:
+        """End the thread and hang up. Harmless if done twice. Raises as :meth:`wait`, once."""
+        if self._is_closed:
             return
+        self._is_closed = True
         os.write(self._wake_in, b"\0")
         self._thread.join()
-        for fd in (self._master, self._slave, self._wake_out, self._wake_in):
-            os.close(fd)
-        self._master = -1
+        os.close(self._wake_out)
+        os.close(self._wake_in)
+        if self._error is not None:
+            raise self._error
 
     def __enter__(self) -> Self:
         return self

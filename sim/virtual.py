@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikewright.errors import SpikewrightError
-from spikewright.frames import LinkSpec
+from spikewright.frames import BITS_A_BYTE, LinkSpec
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 from spikewright.target import Progress, RunResult, Target
@@ -26,7 +26,6 @@ VIRTUAL_LINK = LinkSpec(clock_hz=100_000_000, baud_hz=25_000_000)
 _DRIVER = Path(__file__).with_name("virtual.cpp")
 _SLICE_CYCLES = 20_000
 """Simulated between two looks at the terminal."""
-_BITS_A_BYTE = 10
 
 
 class _Simulation:
@@ -44,7 +43,7 @@ class _Simulation:
                 ("board_run", ctypes.c_size_t, pointer, pointer, ctypes.c_size_t, u64, pointer),
             ),
         )
-        self._byte_cycles = _BITS_A_BYTE * bit_cycles
+        self._byte_cycles = BITS_A_BYTE * bit_cycles
         self._board: int | None = self._library.board_open(seed)
 
     @property
@@ -127,13 +126,21 @@ class VirtualBoard:
         return self._simulation.cycles
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the board is closed from another thread; whether that was in time."""
+        """Wait until the board is closed from another thread; whether that was in time.
+
+        Raises what ended the simulation, if it failed.
+        """
         return self._terminal.wait(timeout_s)
 
     def close(self) -> None:
-        """End the simulation; its port vanishes. Harmless if done twice."""
-        self._terminal.close()
-        self._simulation.close()
+        """End the simulation; its port vanishes. Harmless if done twice.
+
+        Raises what ended the simulation, if it failed.
+        """
+        try:
+            self._terminal.close()
+        finally:
+            self._simulation.close()
 
     def __enter__(self) -> Self:
         return self
@@ -189,8 +196,9 @@ class VirtualTarget:
 
     def close(self) -> None:
         """Close the port and end the board. Harmless if done twice."""
-        if self._target is not None:
-            self._target.close()
-        if self._board is not None:
-            self._board.close()
+        target, board = self._target, self._board
         self._target = self._board = None
+        if target is not None:
+            target.close()
+        if board is not None:
+            board.close()

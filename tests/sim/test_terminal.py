@@ -2,6 +2,10 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
+from spikewright.errors import LinkError
+from spikewright.runtime.device import Device
 from spikewright.sim.terminal import Terminal
 
 
@@ -67,6 +71,37 @@ def test_a_host_that_does_not_read_blocks_nothing() -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         os.close(port)
+
+
+class Breaks:
+    """Fails once it hears something."""
+
+    is_active = False
+
+    def exchange(self, data: bytes) -> bytes:
+        raise RuntimeError(f"heard {len(data)} bytes")
+
+
+def test_a_line_that_fails_hangs_up_and_says_why() -> None:
+    terminal = Terminal(Breaks())
+    port = os.open(terminal.path, os.O_RDWR | os.O_NOCTTY)
+    os.write(port, b"abc")
+    with pytest.raises(RuntimeError, match="heard 3 bytes"):
+        terminal.wait(5.0)
+    assert os.read(port, 1) == b""  # hung up
+    os.close(port)
+    assert not Path(terminal.path).exists()
+    with pytest.raises(RuntimeError, match="heard 3 bytes"):
+        terminal.close()
+    terminal.close()
+
+
+def test_a_host_sees_the_port_vanish_when_the_line_fails() -> None:
+    terminal = Terminal(Breaks())
+    with pytest.raises(LinkError, match=f"Port {terminal.path} vanished"):
+        Device(terminal.path)
+    with pytest.raises(RuntimeError, match="heard"):
+        terminal.close()
 
 
 def test_close_ends_the_wait() -> None:
