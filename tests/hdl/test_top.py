@@ -1,6 +1,12 @@
+# amaranth: UnusedElaboratable=no
+
 from pathlib import Path
 
+import pytest
+
+from spikewright.errors import SpecError
 from spikewright.files import spikes_bytes
+from spikewright.frames import LinkSpec
 from spikewright.hdl.emit import to_verilog
 from spikewright.hdl.top import Top
 from spikewright.sim import cocotb_top
@@ -38,3 +44,12 @@ def test_bench(tmp_path: Path) -> None:
         environment={FOLDER_VARIABLE: str(tmp_path)},
     )
     assert ran == 6
+
+
+def test_frames_too_short_for_a_record() -> None:
+    spec, link = CoreSpec(axons=1, neurons=32, lanes=32, weight_bits=16), LinkSpec(max_payload=64)
+    with pytest.raises(
+        SpecError, match=r"^max_payload must be at least 69 for a record of this spec, not 64\."
+    ):
+        Top(spec, link)
+    Top(spec, LinkSpec(max_payload=128))
