@@ -129,7 +129,8 @@ class DeviceModel:
         sequence, command = header["sequence"], header["command"]
         is_hello = command == Command.HELLO
         is_hello &= len(payload) == REQUEST_PAYLOADS[Command.HELLO].size
-        if is_hello and self._opened != (sequence, payload):
+        is_repeated = is_hello and self._opened == (sequence, payload)
+        if is_hello and not is_repeated:
             self._opened = sequence, payload
             self._expected = sequence
             self._stored.clear()
@@ -137,7 +138,7 @@ class DeviceModel:
         for stored, reply in self._stored:
             if stored == sequence:
                 return reply
-        if self._opened is None or sequence != self._expected:
+        if self._opened is None or is_repeated or sequence != self._expected:
             status, answer = Status.OUT_OF_ORDER, bytes([self._expected])
         else:
             status, answer = self._do(command, payload)

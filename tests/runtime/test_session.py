@@ -148,6 +148,20 @@ def test_retransmitted_hello_does_not_open_another_session() -> None:
         assert len(device.done) == 6
 
 
+def test_a_copy_of_hello_256_requests_later_is_not_executed() -> None:
+    device = Log()
+    hello = encode_frame(Request(Command.HELLO, nonce=7).body(0))
+    device.exchange(hello)
+    for n in range(1, 256):
+        device.exchange(encode_frame(Request(Command.COUNTERS).body(n)))
+    refused = decode_frame(device.exchange(hello)[:-1])
+    assert refused == bytes([0, Command.HELLO, Status.OUT_OF_ORDER, 0])
+    assert len(device.done) == 256
+    counters = decode_frame(device.exchange(encode_frame(Request(Command.COUNTERS).body(0)))[:-1])
+    assert counters is not None
+    assert counters[:3] == bytes([0, Command.COUNTERS, Status.OK])
+
+
 def test_the_reply_to_an_earlier_hello_is_dropped() -> None:
     class Late:
         """Before the reply to a HELLO comes one to a HELLO of the same number, another nonce."""
