@@ -1,6 +1,6 @@
 """One lane of the update pipeline: the arithmetic of a leaky integrate-and-fire neuron."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,7 +22,7 @@ def saturate(value: Value, bits: int) -> tuple[Value, Value]:
 class Decay(wiring.Component):
     """Multiply a state by a decay factor, rounding toward zero: ``trunc0(x * a / 4096)``.
 
-    Latency 2 cycles, throughput one a cycle. With x = 4096 h + l and 0 <= l < 4096 the floor of the
+    Latency 3 cycles, throughput one a cycle. With x = 4096 h + l and 0 <= l < 4096 the floor of the
     quotient is ``h * a + (l * a >> 12)``, exact if the low bits of ``l * a`` are zero and one too
     low for a negative x otherwise. So two small products do, and no product is wider than 26 bits.
 
@@ -54,12 +54,14 @@ class Decay(wiring.Component):
 
     def _multiply(self, m: Module) -> None:
         x = Signal(signed(max(self._spec.state_bits, DECAY_BITS + 1)))
+        a = Signal.like(self.a)
         low = Signal(2 * DECAY_BITS + 1)
         high = Signal(signed(len(x) + 1))
-        m.d.comb += x.eq(self.x)
         m.d.sync += [
-            low.eq(x[:DECAY_BITS] * self.a),
-            high.eq(x[DECAY_BITS:].as_signed() * self.a),
+            x.eq(self.x),
+            a.eq(self.a),
+            low.eq(x[:DECAY_BITS] * a),
+            high.eq(x[DECAY_BITS:].as_signed() * a),
         ]
         # x is negative where the upper product is; a zero factor leaves both products zero.
         up = high[-1] & low[:DECAY_BITS].any()
@@ -67,21 +69,22 @@ class Decay(wiring.Component):
 
     def _shift(self, m: Module) -> None:
         k = Signal(range(DECAY_BITS + 1))
-        ones = Signal(DECAY_BITS)
-        m.d.comb += ones.eq(self.a[:DECAY_BITS])
-        # k is the number of leading ones.
-        for count in range(1, DECAY_BITS + 1):
-            with m.If(ones[DECAY_BITS - count]):
-                m.d.comb += k.eq(count)
-        x = Signal.like(self.x)
+        is_one = Signal()
+        x = [Signal.like(self.x, name=f"x{stage}") for stage in range(2)]
         shifted = Signal.like(self.x)
         down = Signal()
-        with m.If(self.a[DECAY_BITS]):
-            m.d.sync += [shifted.eq(0), down.eq(0)]
-        with m.Else():
-            cut = (self.x & ((1 << k) - 1))[:DECAY_BITS].any()
-            m.d.sync += [shifted.eq(self.x >> k), down.eq(~self.x[-1] & cut)]
-        m.d.sync += [x.eq(self.x), self.o.eq(x - shifted - down)]
+        m.d.sync += [k.eq(0), is_one.eq(self.a[DECAY_BITS])]
+        # k is the number of leading ones.
+        for count in range(1, DECAY_BITS + 1):
+            with m.If(self.a[DECAY_BITS - count]):
+                m.d.sync += k.eq(count)
+        cut = (x[0] & ((1 << k) - 1))[:DECAY_BITS].any()
+        m.d.sync += [
+            Cat(x).eq(Cat(self.x, x[0])),
+            shifted.eq(Mux(is_one, 0, x[0] >> k)),
+            down.eq(~is_one & ~x[0][-1] & cut),
+            self.o.eq(x[1] - shifted - down),
+        ]
 
 
 class NeuronLane(wiring.Component):
@@ -93,7 +96,7 @@ class NeuronLane(wiring.Component):
         v = sat(decay(v, a_mem) + i), or v while r > 0
         spike if v > v_threshold and r = 0: v = (0 if reset_to else v) + reset_by
 
-    Outputs are registered at stage 10. A held neuron needs no multiplexer: its factor is set to
+    Outputs are registered at stage 11. A held neuron needs no multiplexer: its factor is set to
     one and its current to zero, in registers that already exist, and sat(v * 1 + 0) is v.
 
     Members
@@ -105,11 +108,11 @@ class NeuronLane(wiring.Component):
     v : In
         Stage 4.
     v_threshold, reset_by, refractory : In
-        Stage 8: ``refractory`` is the counter's value after a spike.
+        Stage 9: ``refractory`` is the counter's value after a spike.
     running : In(1)
         While low, the new state rests at zero.
     new_v, new_i, new_r, spike, saturated : Out
-        Stage 10.
+        Stage 11.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -140,16 +143,16 @@ class NeuronLane(wiring.Component):
         m = Module()
         state = signed(self._spec.state_bits)
         held_3 = self.r != 0
-        held_5 = _later(m, held_3, 2)
-        held_8 = _later(m, held_5, 3)
-        reset_to_7 = _later(m, self.reset_to, 4)
+        held_6 = _later(m, held_3, 3)
+        held_9 = _later(m, held_6, 3)
+        reset_to_8 = _later(m, self.reset_to, 5)
 
-        i_5, i_clamped_5 = saturate(self._current(m), len(self.i))
-        i_6 = _later(m, i_5)
-        drive_6 = Signal(state)
-        m.d.sync += drive_6.eq(i_5)
-        with m.If(held_5):
-            m.d.sync += drive_6.eq(0)
+        i_6, i_clamped_6 = saturate(self._current(m), len(self.i))
+        i_7 = _later(m, i_6)
+        drive_7 = Signal(state)
+        m.d.sync += drive_7.eq(i_6)
+        with m.If(held_6):
+            m.d.sync += drive_7.eq(0)
 
         m.submodules.decay_v = decay_v = Decay(self._spec)
         factor_4 = Signal(DECAY_BITS + 1)
@@ -157,35 +160,35 @@ class NeuronLane(wiring.Component):
         with m.If(held_3):
             m.d.sync += factor_4.eq(DECAY_ONE)
         m.d.comb += [decay_v.x.eq(self.v), decay_v.a.eq(factor_4)]
-        v_7, v_clamped_7 = saturate(_later(m, decay_v.o + drive_6), len(self.v))
+        v_8, v_clamped_8 = saturate(_later(m, decay_v.o + drive_7), len(self.v))
 
-        v_8 = _later(m, v_7)
-        base_8 = Signal(state)
-        m.d.sync += base_8.eq(v_7)
-        with m.If(reset_to_7):
-            m.d.sync += base_8.eq(0)
-        spike_9 = _later(m, (v_8 > self.v_threshold) & ~held_8)
-        after_9 = _later(m, (base_8 + self.reset_by)[: len(self.v)])
+        v_9 = _later(m, v_8)
+        base_9 = Signal(state)
+        m.d.sync += base_9.eq(v_8)
+        with m.If(reset_to_8):
+            m.d.sync += base_9.eq(0)
+        spike_10 = _later(m, (v_9 > self.v_threshold) & ~held_9)
+        after_10 = _later(m, (base_9 + self.reset_by)[: len(self.v)])
         left_3 = Mux(held_3, self.r - 1, 0)[: len(self.r)]
         m.d.sync += [
-            self.new_v.eq(Mux(spike_9, after_9, _later(m, v_8))),
-            self.new_i.eq(_later(m, i_6, 3)),
-            self.new_r.eq(Mux(spike_9, _later(m, self.refractory), _later(m, left_3, 6))),
-            self.spike.eq(spike_9),
-            self.saturated.eq(_later(m, i_clamped_5, 4) | _later(m, v_clamped_7, 2)),
+            self.new_v.eq(Mux(spike_10, after_10, _later(m, v_9))),
+            self.new_i.eq(_later(m, i_7, 3)),
+            self.new_r.eq(Mux(spike_10, _later(m, self.refractory), _later(m, left_3, 7))),
+            self.spike.eq(spike_10),
+            self.saturated.eq(_later(m, i_clamped_6, 4) | _later(m, v_clamped_8, 2)),
         ]
         with m.If(~self.running):
             m.d.sync += [self.new_v.eq(0), self.new_i.eq(0), self.new_r.eq(0)]
         return m
 
     def _current(self, m: Module) -> Value:
-        """The new synaptic current before saturation, at stage 5."""
-        wide_4 = _later(m, (self.acc << self._spec.fraction_bits) + self.bias, 2)
+        """The new synaptic current before saturation, at stage 6."""
+        wide_5 = _later(m, (self.acc << self._spec.fraction_bits) + self.bias, 3)
         if self._spec.synapse_current:
             m.submodules.decay_i = decay_i = Decay(self._spec)
             m.d.comb += [decay_i.x.eq(self.i), decay_i.a.eq(self.a_syn)]
-            wide_4 = wide_4 + decay_i.o
-        return _later(m, wide_4)
+            wide_5 = wide_5 + decay_i.o
+        return _later(m, wide_5)
 
 
 def _later(m: Module, value: Value, cycles: int = 1) -> Value:

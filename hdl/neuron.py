@@ -138,7 +138,7 @@ class NeuronUpdate(wiring.Component):
         )
         level_write = levels.write_port()
         level = Signal.like(self.level_data)
-        m.d.sync += level.eq(_read(m, levels, groups[8]))
+        m.d.sync += level.eq(_read(m, levels, groups[9]))
         m.d.comb += [
             level_write.addr.eq(self.level_addr),
             level_write.data.eq(self.level_data),
@@ -159,7 +159,7 @@ class NeuronUpdate(wiring.Component):
         spec = self._spec
         current = self._parameters(m, ("bias", "a_syn"), groups[0])
         membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2])
-        firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[6])
+        firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7])
         kept = {"v": self._kept(m, "v", groups[2], [lane.new_v for lane in lanes], writing)}
         if spec.synapse_current:
             kept["i"] = self._kept(m, "i", groups[0], [lane.new_i for lane in lanes], writing)

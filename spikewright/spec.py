@@ -217,7 +217,7 @@ class CoreSpec:
     @property
     def update_latency(self) -> int:
         """Cycles from the issue of a neuron group to its commit."""
-        return 11
+        return 12
 
     @property
     def integrate_overhead(self) -> int:
