@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data import TEST_IMAGES, load
+from data import TEST_IMAGES, encode, load
 from report import Evidence, write_report
 from stages import CLOCK_HZ, Stage, compile_digits, in_lockstep, on_target, reference
 
 from spikewright.console import Console, Table
 from spikewright.errors import SpikewrightError
-from spikewright.files import write_whole
+from spikewright.files import spikes_bytes, write_whole
 
 __all__ = ["main", "run_demo"]
 
@@ -28,7 +28,7 @@ def run_demo(
     rtl_images: int = TEST_IMAGES,
     board_images: int = BOARD_IMAGES,
 ) -> Evidence:
-    """Run all stages and write ``report.html`` and ``summary.json``.
+    """Run all stages; write ``report.html``, ``summary.json``, the image and some of its input.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ def run_demo(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_report(folder / "report.html", evidence)
+    image.save(folder / "digits.core")
+    write_whole(folder / "digits.npz", spikes_bytes(encode(test.pixels[:BOARD_IMAGES])))
     summary = {
         "float_accuracy": floats.accuracy,
         "golden_accuracy": golden.accuracy,
