@@ -101,7 +101,6 @@ class Core(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i_spikes), pending.i_axons)
         wiring.connect(m, pending.o, rows.i)
         commit = neurons.commit
-        spiked = commit.valid & commit.spikes.any()
         clearing = scheduler.zero_en
         start = self.step & ~scheduler.busy
         m.d.comb += [
@@ -116,7 +115,7 @@ class Core(wiring.Component):
             pending.clear.eq(clearing),
             pending.i_group.group.eq(commit.group),
             pending.i_group.mask.eq(commit.spikes),
-            pending.i_group_en.eq(spiked),
+            pending.i_group_en.eq(commit.spiked),
             acc.word.eq(rows.o),
             acc.adding.eq(scheduler.adding),
             acc.slot.eq(scheduler.slot),
@@ -130,7 +129,7 @@ class Core(wiring.Component):
             neurons.issue_valid.eq(scheduler.issue_valid),
             neurons.zero.eq(scheduler.zero_group),
             neurons.zero_en.eq(clearing),
-            self.spikes.en.eq(spiked),
+            self.spikes.en.eq(commit.spiked),
             self.spikes.group.eq(commit.group),
             self.spikes.mask.eq(commit.spikes),
             self.events.cycle.eq(start | scheduler.timestep_busy),

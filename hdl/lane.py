@@ -111,6 +111,8 @@ class NeuronLane(wiring.Component):
         Stage 9: ``refractory`` is the counter's value after a spike.
     running : In(1)
         While low, the new state rests at zero.
+    fires : Out(1)
+        Stage 10: what ``spike`` will be.
     new_v, new_i, new_r, spike, saturated : Out
         Stage 11.
     """
@@ -131,6 +133,7 @@ class NeuronLane(wiring.Component):
             "reset_by": In(state),
             "refractory": In(spec.refractory_bits),
             "running": In(1),
+            "fires": Out(1),
             "new_v": Out(state),
             "new_i": Out(state),
             "new_r": Out(spec.refractory_bits),
@@ -169,6 +172,7 @@ class NeuronLane(wiring.Component):
             m.d.sync += base_9.eq(0)
         spike_10 = _later(m, (v_9 > self.v_threshold) & ~held_9)
         after_10 = _later(m, (base_9 + self.reset_by)[: len(self.v)])
+        m.d.comb += self.fires.eq(spike_10)
         left_3 = Mux(held_3, self.r - 1, 0)[: len(self.r)]
         m.d.sync += [
             self.new_v.eq(Mux(spike_10, after_10, _later(m, v_9))),

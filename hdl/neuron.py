@@ -10,7 +10,7 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import acc_lanes
 from .lane import NeuronLane
-from .layouts import struct
+from .layouts import following, struct
 
 __all__ = ["NeuronUpdate", "commit_layout"]
 
@@ -22,6 +22,7 @@ def commit_layout(spec: CoreSpec) -> data.StructLayout:
         "group": index_width(spec.groups),
         "last": 1,
         "end": 1,
+        "spiked": 1,
         "spikes": spec.lanes,
         "saturated": spec.lanes,
     })
@@ -79,8 +80,11 @@ class NeuronUpdate(wiring.Component):
     # Memories are addressed in the cycle that lets their output, registered, arrive at the stage
     # that needs it: that saves carrying it along.
 
-    def _parameters(self, m: Module, names: tuple[str, ...], group: Signal) -> list[data.View]:
+    def _parameters(
+        self, m: Module, names: tuple[str, ...], group: Signal, written: tuple[Signal, ...]
+    ) -> list[data.View]:
         """Memories of some parameters, one a lane; their output, a cycle after ``group``."""
+        en, addr, record = written
         lane_bits = (self._spec.lanes - 1).bit_length()
         fields = self._spec.memories[Region.NEURONS].layout.fields
         layout = struct(Layout(tuple(field for field in fields if field.name in names)))
@@ -90,10 +94,10 @@ class NeuronUpdate(wiring.Component):
             m.submodules[f"{names[0]}{lane}"] = memory
             write_port = memory.write_port()
             m.d.comb += [
-                write_port.addr.eq(self.neuron_addr >> lane_bits),
-                write_port.en.eq(self.neuron_en & (self.neuron_addr[:lane_bits] == lane)),
+                write_port.addr.eq(addr >> lane_bits),
+                write_port.en.eq(en & (addr[:lane_bits] == lane)),
             ]
-            m.d.comb += [write_port.data[name].eq(self.neuron_data[name]) for name, _ in layout]
+            m.d.comb += [write_port.data[name].eq(record[name]) for name, _ in layout]
             outputs.append(_read(m, memory, group))
         return outputs
 
@@ -136,6 +140,8 @@ class NeuronUpdate(wiring.Component):
         m.submodules.levels = levels = Memory(
             shape=self.level_data.shape(), depth=spec.groups, init=[]
         )
+        spiked = Signal()
+        m.d.sync += spiked.eq(valid[-2] & ~self.flush & Cat(lane.fires for lane in lanes).any())
         level_write = levels.write_port()
         level = Signal.like(self.level_data)
         m.d.sync += level.eq(_read(m, levels, groups[9]))
@@ -147,6 +153,7 @@ class NeuronUpdate(wiring.Component):
             self.commit.group.eq(groups[-1]),
             self.commit.last.eq(level.last),
             self.commit.end.eq(level.end),
+            self.commit.spiked.eq(spiked),
             self.commit.spikes.eq(Cat(lane.spike for lane in lanes)),
             self.commit.saturated.eq(Cat(lane.saturated for lane in lanes)),
         ]
@@ -157,9 +164,13 @@ class NeuronUpdate(wiring.Component):
         self, m: Module, lanes: list[NeuronLane], groups: list[Signal], writing: Signal
     ) -> None:
         spec = self._spec
-        current = self._parameters(m, ("bias", "a_syn"), groups[0])
-        membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2])
-        firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7])
+        # Host writes ripple from memory to memory, so that no register has to reach them all.
+        early = (self.neuron_en, self.neuron_addr, self.neuron_data)
+        later = tuple(following(m, value, "written1") for value in early)
+        last = tuple(following(m, value, "written2") for value in later)
+        current = self._parameters(m, ("bias", "a_syn"), groups[0], early)
+        membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2], later)
+        firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7], last)
         kept = {"v": self._kept(m, "v", groups[2], [lane.new_v for lane in lanes], writing)}
         if spec.synapse_current:
             kept["i"] = self._kept(m, "i", groups[0], [lane.new_i for lane in lanes], writing)

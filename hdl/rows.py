@@ -1,6 +1,6 @@
 """Rows of the weight memory: from a source's index to its weight words."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
-from .layouts import struct
+from .layouts import following, struct
 
 __all__ = ["RowFetch", "weight_word"]
 
@@ -143,8 +143,8 @@ class RowFetch(wiring.Component):
             )
             write_port = memory.write_port()
             read_port = memory.read_port()
-            written = [_next(m, value, f"written{bank}") for value in written]
-            address = _next(m, address, f"address{bank}")
+            written = [following(m, value, f"written{bank}") for value in written]
+            address = following(m, address, f"address{bank}")
             m.d.comb += [
                 write_port.en.eq(written[0]),
                 write_port.addr.eq(written[1]),
@@ -155,12 +155,5 @@ class RowFetch(wiring.Component):
                 m.d.comb += write_port.data[field.name].eq(written[2][field.name])
                 value = read_port.data[field.name]
                 for _ in range(spec.weight_banks - 1 - bank):
-                    value = _next(m, value, field.name)
+                    value = following(m, value, field.name)
                 m.d.sync += self.o.synapses[field.name].eq(value)
-
-
-def _next(m: Module, value: ValueLike, name: str) -> Signal:
-    """The value a cycle later."""
-    register = Signal.like(value, name=name)
-    m.d.sync += register.eq(value)
-    return register

@@ -83,7 +83,7 @@ class Scheduler(wiring.Component):
         level_ends = Signal()
         timestep_ends = Signal()
         m.d.comb += [
-            spiked.eq(level_spiked | self.commit.spikes.any()),
+            spiked.eq(level_spiked | self.commit.spiked),
             level_ends.eq(self.commit.valid & self.commit.last),
             timestep_ends.eq(self.commit.valid & self.commit.end),
             self.flush.eq(timestep_ends | (level_ends & spiked)),
