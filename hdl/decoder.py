@@ -43,14 +43,13 @@ class _Parts:
 
     head: Signal
     head_size: Signal
-    is_known: Signal
-    length_fits: Signal
+    is_hello: Signal
+    verdict: Signal
     position: Signal
     status: Signal
     reply: Signal
-    timestep: Signal
-    first_group: Signal
-    end_group: Signal
+    at_timestep: Signal
+    record_end: Signal
     sequence: SequenceCheck
     load: ImageLoad
     records: RecordAccess
@@ -144,14 +143,13 @@ class CommandDecoder(wiring.Component):
         return _Parts(
             head=Signal(8 * most),
             head_size=Signal(range(most + 1)),
-            is_known=Signal(),
-            length_fits=Signal(),
+            is_hello=Signal(),
+            verdict=Signal(Status),
             position=Signal(range(max(_PARSED.values()) + 1)),
             status=Signal(Status),
             reply=Signal(Reply),
-            timestep=Signal.like(writer.timestep),
-            first_group=Signal.like(encoder.first_group),
-            end_group=Signal.like(encoder.end_group, init=spec.groups),
+            at_timestep=Signal(),
+            record_end=Signal(17),
             sequence=sequence,
             load=load,
             records=records,
@@ -172,7 +170,7 @@ class CommandDecoder(wiring.Component):
         wiring.connect(m, runner.o_axons, wiring.flipped(self.o_spikes))
         m.d.comb += [
             parts.sequence.sequence.eq(frame.sequence),
-            parts.sequence.hello.eq((frame.command == Command.HELLO) & parts.length_fits),
+            parts.sequence.hello.eq(parts.is_hello),
             parts.sequence.nonce.eq(nonce),
             records.request.write.eq(frame.command == Command.WRITE),
             records.request.region.eq(read.region),
@@ -187,14 +185,11 @@ class CommandDecoder(wiring.Component):
             runner.room.eq(encoder.room),
             self.step.eq(runner.step),
             encoder.spikes.eq(self.spikes),
-            encoder.first_group.eq(parts.first_group),
-            encoder.end_group.eq(parts.end_group),
             encoder.end.eq(runner.flush),
             writer.command.eq(frame.command),
             writer.nonce.eq(nonce),
             writer.image_valid.eq(parts.load.valid),
             writer.image_id.eq(parts.load.image_id),
-            writer.timestep.eq(parts.timestep),
             writer.level.eq(encoder.level),
             self.image_valid.eq(parts.load.valid),
             self.sequence.eq(frame.sequence),
@@ -206,26 +201,50 @@ class CommandDecoder(wiring.Component):
         for sink in (runner.i, records.i, parts.load.i_write, parts.load.i_commit):
             m.d.comb += sink.payload.eq(self.i.payload)
         with m.If(self.step):
-            m.d.sync += parts.timestep.eq(parts.timestep + 1)
+            m.d.sync += writer.timestep.eq(writer.timestep + 1)
         with m.If(self.clear | parts.load.begin):
-            m.d.sync += parts.timestep.eq(0)
+            m.d.sync += writer.timestep.eq(0)
 
     def _look_up(self, m: Module, parts: _Parts) -> None:
-        """Look up what the frame's command needs; there one cycle after the frame."""
+        """Judge length and command: there two cycles after frame and head, before "execute"."""
         frame = self.i_frame.payload
-        m.d.sync += [parts.is_known.eq(0), parts.head_size.eq(0), parts.length_fits.eq(0)]
+        record = parts.request(Command.RECORD)
+        run = parts.request(Command.RUN)
+        is_known = Signal()
+        length_fits = Signal()
+        refusals = {
+            Status.BAD_COMMAND: ~is_known,
+            Status.BAD_LENGTH: ~length_fits,
+            Status.NOT_LOADING: frame.command.matches(Command.WRITE, Command.COMMIT)
+            & ~parts.load.loading,
+            Status.NO_IMAGE: (frame.command == Command.RUN) & ~parts.load.valid,
+            Status.BAD_ADDRESS: (frame.command == Command.RECORD)
+            & (parts.record_end > self._spec.groups),
+        }
+        m.d.sync += [
+            is_known.eq(0),
+            length_fits.eq(0),
+            parts.head_size.eq(0),
+            parts.is_hello.eq((frame.command == Command.HELLO) & length_fits),
+            parts.at_timestep.eq(run.timestep == parts.writer.timestep),
+            parts.record_end.eq(record.first_group + record.group_count),
+            parts.verdict.eq(Status.OK),
+        ]
         with m.Switch(frame.command):
             for command, layout in REQUEST_PAYLOADS.items():
                 with m.Case(command):
                     m.d.sync += [
-                        parts.is_known.eq(1),
+                        is_known.eq(1),
                         parts.head_size.eq(_PARSED[command]),
-                        parts.length_fits.eq(
+                        length_fits.eq(
                             frame.length >= layout.size
                             if command in _OPEN_ENDED
                             else frame.length == layout.size
                         ),
                     ]
+        for status, is_due in reversed(refusals.items()):
+            with m.If(is_due):
+                m.d.sync += parts.verdict.eq(status)
 
     def _parse(self, m: Module, parts: _Parts) -> None:
         """Take the head of the payload, then judge the sequence number."""
@@ -263,60 +282,35 @@ class CommandDecoder(wiring.Component):
                 m.next = "idle"
 
     def _execute(self, m: Module, parts: _Parts) -> None:
-        """Check the length and what the device must be ready for, then branch."""
-        run = parts.request(Command.RUN)
-        record = parts.request(Command.RECORD)
-        end_group = record.first_group + record.group_count
-
-        def refuse(status: Status) -> None:
-            m.d.sync += parts.status.eq(status)
-            m.next = "send"
-
+        """Do what takes no time, or branch."""
+        load, encoder = parts.load, parts.encoder
         with m.State("execute"):
             m.next = "send"
-            with m.If(~parts.is_known):
-                refuse(Status.BAD_COMMAND)
-            with m.Elif(~parts.length_fits):
-                refuse(Status.BAD_LENGTH)
-            with m.Else(), m.Switch(self.i_frame.payload.command):
+            m.d.sync += parts.status.eq(parts.verdict)
+            with m.If(parts.verdict == Status.OK), m.Switch(self.i_frame.payload.command):
                 with m.Case(Command.HELLO):
-                    m.d.comb += [parts.sequence.opened.eq(1), parts.load.abort.eq(1)]
+                    m.d.comb += [parts.sequence.opened.eq(1), load.abort.eq(1)]
                     m.next = "reply"
                 with m.Case(Command.COUNTERS):
                     m.next = "reply"
                 with m.Case(Command.BEGIN):
-                    m.d.comb += parts.load.begin.eq(1)
-                with m.Case(Command.WRITE):
-                    with m.If(~parts.load.loading):
-                        refuse(Status.NOT_LOADING)
-                    with m.Else():
-                        m.d.comb += parts.records.start.eq(1)
-                        m.next = "check"
-                with m.Case(Command.COMMIT):
-                    m.next = "compare"
-                    with m.If(~parts.load.loading):
-                        refuse(Status.NOT_LOADING)
-                with m.Case(Command.READ):
+                    m.d.comb += load.begin.eq(1)
+                with m.Case(Command.WRITE, Command.READ):
                     m.d.comb += parts.records.start.eq(1)
                     m.next = "check"
+                with m.Case(Command.COMMIT):
+                    m.next = "compare"
                 with m.Case(Command.RUN):
-                    m.d.comb += self.mark.eq(1)
-                    with m.If(~parts.load.valid):
-                        refuse(Status.NO_IMAGE)
-                    with m.Elif(run.timestep != parts.timestep):
+                    m.d.comb += [self.mark.eq(1), parts.runner.start.eq(parts.at_timestep)]
+                    m.next = "run"
+                    with m.If(~parts.at_timestep):
                         m.d.sync += parts.status.eq(Status.BAD_TIMESTEP)
                         m.next = "reply"
-                    with m.Else():
-                        m.d.comb += parts.runner.start.eq(1)
-                        m.next = "run"
                 with m.Case(Command.RECORD):
-                    with m.If(end_group > self._spec.groups):
-                        refuse(Status.BAD_ADDRESS)
-                    with m.Else():
-                        m.d.sync += [
-                            parts.first_group.eq(record.first_group),
-                            parts.end_group.eq(end_group),
-                        ]
+                    m.d.sync += [
+                        encoder.first_group.eq(parts.request(Command.RECORD).first_group),
+                        encoder.end_group.eq(parts.record_end),
+                    ]
                 with m.Case(Command.CLEAR):
                     m.next = "clear"
 
@@ -364,8 +358,8 @@ class CommandDecoder(wiring.Component):
                 with m.If(load.good):
                     m.d.sync += [
                         parts.status.eq(Status.OK),
-                        parts.first_group.eq(0),
-                        parts.end_group.eq(self._spec.groups),
+                        parts.encoder.first_group.eq(0),
+                        parts.encoder.end_group.eq(self._spec.groups),
                     ]
                     m.next = "clear"
         with m.State("clear"):

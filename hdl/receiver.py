@@ -39,13 +39,14 @@ class FrameReceiver(wiring.Component):
     o_frame : Out(stream), ``sequence``, ``command`` and ``length``
         The oldest frame. When it is taken what is left of its payload is withdrawn.
     o : Out(stream), 8 bits
-        Payload of the frame in ``o_frame``, byte by byte, one in three cycles.
+        Payload of the frame in ``o_frame``, byte by byte, one in four cycles.
     end : Out(1)
-        ``o`` has no more bytes; seen when the next byte would be.
+        ``o`` has no more bytes; told when the next byte would come.
     mark : In(1)
-        Remember how many bytes of ``o`` were taken (at first: none). Not while ``o`` transfers.
+        Remember how many bytes of ``o`` were taken (at first: none). Not in the cycle of a
+        transfer on ``o`` nor in the next.
     rewind : In(1)
-        Go back to there; a byte offered on ``o`` is withdrawn. Not while ``o`` transfers.
+        Go back to there; a byte offered on ``o`` is withdrawn. Not when ``mark`` may not be.
     error : Out(1)
         A pulse for each frame dropped: damaged, too long, too short, or no room for it.
     active : Out(1)
@@ -149,26 +150,26 @@ class FrameReceiver(wiring.Component):
         offset = Signal(range(self._link.max_payload + 1))
         marked = Signal.like(offset)
         settled = Signal()
+        taken = Signal()
         moved = Signal()
         is_end = Signal()
         m.d.comb += [
             frames.r_en.eq(~frame.valid),
             is_end.eq(offset == frame.payload.length),
-            moved.eq((self.o.valid & self.o.ready) | self.rewind | ~frame.valid | frame.ready),
+            moved.eq(taken | self.rewind | ~frame.valid | frame.ready),
             r_port.addr.eq(tail + offset),
         ]
-        with m.If(moved):
-            m.d.sync += [settled.eq(0), self.o.valid.eq(0), self.end.eq(0)]
-        with m.Else():
-            m.d.sync += settled.eq(1)
-            with m.If(settled):
-                m.d.sync += [
-                    self.o.payload.eq(r_port.data),
-                    self.o.valid.eq(~is_end),
-                    self.end.eq(is_end),
-                ]
-        with m.If(self.o.valid & self.o.ready):
+        # Whoever takes a byte decides late in the cycle: only two flip-flops hang on that.
+        m.d.sync += taken.eq(self.o.valid & self.o.ready)
+        with m.If(taken):
             m.d.sync += offset.eq(offset + 1)
+        m.d.sync += settled.eq(~moved)
+        with m.If(moved | (self.o.valid & self.o.ready)):
+            m.d.sync += [self.o.valid.eq(0), self.end.eq(0)]
+        with m.Elif(settled):
+            m.d.sync += [self.o.valid.eq(~is_end), self.end.eq(is_end)]
+        with m.If(settled):
+            m.d.sync += self.o.payload.eq(r_port.data)
         with m.If(self.mark):
             m.d.sync += marked.eq(offset)
         with m.If(self.rewind):

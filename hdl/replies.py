@@ -41,7 +41,7 @@ class ReplyWriter(wiring.Component):
     start : In(1)
         Write. Only when done.
     command : In
-        Of the reply. What the other inputs say must hold until done.
+        Of the reply, from a cycle before ``start``. All inputs must hold until done.
     done : Out(1)
         Nothing is being written.
     nonce, image_valid, image_id, timestep : In
@@ -144,11 +144,12 @@ class ReplyWriter(wiring.Component):
             Command.COUNTERS: self.counters.value.replicate(len(COUNTERS)),
             Command.RUN: run.as_value(),
         }
-        with m.Switch(self.command):
-            for command, head in heads.items():
-                with m.Case(command):
-                    m.d.comb += [
-                        byte.eq(head.word_select(position, 8)),
-                        is_last.eq(position == REPLY_PAYLOADS[command].size - 1),
-                    ]
+        for command, head in heads.items():
+            chosen = Signal(name=f"is_{command.name.lower()}")
+            m.d.sync += chosen.eq(self.command == command)
+            with m.If(chosen):
+                m.d.comb += [
+                    byte.eq(head.word_select(position, 8)),
+                    is_last.eq(position == REPLY_PAYLOADS[command].size - 1),
+                ]
         return byte, is_last

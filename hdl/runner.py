@@ -76,8 +76,10 @@ class TimestepRunner(wiring.Component):
         spike = decoder.o.payload
         left = Signal.like(self.count)
         none_left = Signal()
+        is_end = Signal()
         m.d.comb += [
             none_left.eq(left == 0),
+            is_end.eq(self.end & ~decoder.o.valid),
             self.o_axons.payload.eq(spike.axon),
             decoder.i.payload.eq(self.i.payload),
             decoder.restart.eq(self.clear),
@@ -97,7 +99,7 @@ class TimestepRunner(wiring.Component):
             with m.State("check"):
                 pass_bytes()
                 m.d.comb += decoder.o.ready.eq(1)
-                with m.If(self.end):
+                with m.If(is_end):
                     m.d.comb += [self.rewind.eq(1), decoder.restore.eq(1)]
                     m.d.sync += left.eq(self.count)
                     m.next = "next"
@@ -122,7 +124,7 @@ class TimestepRunner(wiring.Component):
                 ]
                 with m.If(decoder.o.valid & spike.end):
                     m.next = "step"
-                with m.Elif(self.end):
+                with m.Elif(is_end):
                     m.next = "step"
                     with m.If(none_left):
                         m.next = "done"

@@ -21,7 +21,7 @@ def ring_bytes(spec: CoreSpec) -> int:
 class SpikeDecoder(wiring.Component):
     """Decode bytes into axon spikes.
 
-    Combinational from ``i`` to ``o``; a ``SKIP`` gives no transfer.
+    A byte takes two cycles; a ``SKIP`` gives no transfer.
 
     Parameters
     ----------
@@ -57,17 +57,25 @@ class SpikeDecoder(wiring.Component):
         kept = Signal.like(line)
         reached = Signal(range(self._spec.axons + SKIP + 1))
         is_skip = Signal()
+        is_end = Signal()
+        is_past = Signal()
         m.d.comb += [
             reached.eq(line + self.i.payload),
             is_skip.eq(self.i.payload == SKIP),
-            self.o.payload.axon.eq(reached),
-            self.o.payload.end.eq(self.i.payload == END),
-            self.o.payload.error.eq((reached >= self._spec.axons) & ~self.o.payload.end),
-            self.o.valid.eq(self.i.valid & (~is_skip | self.o.payload.error)),
-            self.i.ready.eq(self.o.ready | ~self.o.valid),
+            is_end.eq(self.i.payload == END),
+            is_past.eq(reached >= self._spec.axons),
+            self.i.ready.eq(~self.o.valid),
         ]
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += line.eq(Mux(self.o.payload.end, 0, Mux(is_skip, reached, reached + 1)))
+            m.d.sync += [
+                line.eq(Mux(is_end, 0, Mux(is_skip, reached, reached + 1))),
+                self.o.valid.eq(~is_skip | is_past),
+                self.o.payload.axon.eq(reached),
+                self.o.payload.end.eq(is_end),
+                self.o.payload.error.eq(is_past & ~is_end),
+            ]
         with m.If(self.keep):
             m.d.sync += kept.eq(line)
         with m.If(self.restore):
@@ -109,8 +117,8 @@ class SpikeEncoder(wiring.Component):
         self._depth = ring_bytes(spec)
         super().__init__({
             "spikes": In(data.StructLayout({"en": 1, **group_spikes(spec).members})),
-            "first_group": In(index_width(spec.groups)),
-            "end_group": In(range(spec.groups + 1)),
+            "first_group": In(range(spec.groups + 1)),
+            "end_group": In(range(spec.groups + 1), init=spec.groups),
             "end": In(1),
             "idle": Out(1),
             "room": Out(1),

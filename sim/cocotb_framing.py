@@ -25,7 +25,7 @@ _ERROR = 1 << 8
 _END = 1 << 8
 _BAD_END = 1 << 9 | _END
 _STALLS = ((0.0, 0.0), (0.7, 0.0), (0.0, 0.7), (0.5, 0.5))
-_FETCH_CYCLES = 3
+_FETCH_CYCLES = 4
 """From a byte of a payload to the next, or to its end."""
 _IDLE_CYCLES = 60
 """More than anything takes without a stall."""

@@ -130,6 +130,7 @@ class Requests:
         self.timestep = 0
         self.has_image = False
         self.stalls = 0.0
+        self._driven: dict[str, int] = {}
 
     @classmethod
     async def start(cls, dut: Any, *, seed: int = 1, stalls: float = 0.0) -> "Requests":
@@ -146,45 +147,50 @@ class Requests:
     def _stalled(self) -> bool:
         return bool(self.rng.random() < self.stalls)
 
+    def _drive(self, **values: int) -> None:
+        """Set inputs; those that stay cost nothing."""
+        for name, value in values.items():
+            if self._driven.get(name) != value:
+                self._driven[name] = value
+                getattr(self.dut, name).value = value
+
     async def execute(self, body: bytes) -> bytes:
         """Have a request executed; the body of its reply."""
         dut = self.dut
         content, written = body[REQUEST.size :], bytearray()
         position = marked = 0
-        length = len(content) << 8 * REQUEST.size
-        dut.i_frame__payload.value = int.from_bytes(body[: REQUEST.size], "little") | length
-        dut.i_frame__valid.value = 1
-        locked = int(self.rng.integers(9)) if self.stalls else 0
-        offered = ended = False
+        header = int.from_bytes(body[: REQUEST.size], "little")
+        self._drive(i_frame__payload=header | len(content) << 8 * REQUEST.size, i_frame__valid=1)
+        locked_cycles = 4 * int(self.rng.integers(9)) if self.stalls else 0
+        offered = ended = taken = False
         for cycle in range(_PATIENCE):
             offered = position < len(content) and (offered or not self._stalled())
-            dut.i__valid.value = int(offered)
+            ended = position == len(content) and not taken and (ended or not self._stalled())
+            can_write, can_send = not self._stalled(), not self._stalled()
+            is_locked = cycle < locked_cycles
+            self._drive(i__valid=offered, end=ended, locked=is_locked)
+            self._drive(o__ready=can_write, o_send__ready=can_send, spikes_en=not self._stalled())
             if offered:
-                dut.i__payload.value = content[position]
-            ended = position == len(content) and (ended or not self._stalled())
-            dut.end.value = int(ended)
-            dut.o__ready.value = int(not self._stalled())
-            dut.o_send__ready.value = int(not self._stalled())
-            dut.spikes_en.value = int(not self._stalled())
-            dut.locked.value = int(cycle < 4 * locked)
+                self._drive(i__payload=content[position])
             await ReadOnly()
-            assert not (dut.locked.value and dut.o__valid.value), "written to a locked slot"
-            if dut.o__valid.value and dut.o__ready.value:
-                written.append(int(dut.o__payload.value))
-            taken = bool(offered and dut.i__ready.value)
-            marked = position if dut.mark.value else marked
-            rewound = bool(dut.rewind.value)
-            assert not (taken and (rewound or dut.mark.value))
-            done = bool(dut.o_send__valid.value and dut.o_send__ready.value)
-            send, sequence = int(dut.o_send__payload.value), int(dut.sequence.value)
+            if dut.o__valid.value:
+                assert not is_locked, "written to a slot that is being sent"
+                if can_write:
+                    written.append(int(dut.o__payload.value))
+            just_taken, taken = taken, bool(offered and dut.i__ready.value)
+            is_marked, is_rewound = bool(dut.mark.value), bool(dut.rewind.value)
+            assert not ((taken or just_taken) and (is_marked or is_rewound))
+            marked = position if is_marked else marked
+            done = bool(can_send and dut.o_send__valid.value)
             assert bool(dut.i_frame__ready.value) == done
-            await FallingEdge(dut.clk)
-            position = marked if rewound else position + taken
-            ended &= not rewound
-            offered &= not taken and not rewound
             if done:
-                dut.i_frame__valid.value = 0
-                dut.i__valid.value = 0
+                send, sequence = int(dut.o_send__payload.value), int(dut.sequence.value)
+            await FallingEdge(dut.clk)
+            position = marked if is_rewound else position + taken
+            ended &= not is_rewound
+            offered &= not taken and not is_rewound
+            if done:
+                self._drive(i_frame__valid=0, i__valid=0)
                 return self._reply(send, sequence, bytes(written))
         raise AssertionError(f"no reply to {body.hex()}")
 
