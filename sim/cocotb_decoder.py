@@ -11,8 +11,10 @@ from spikewright.hdl.spikes import ring_bytes
 from spikewright.spec import Region, index_width
 
 from .cocotb_host import encode_spikes, payload
-from .cocotb_requests import BURST, LINK, SPEC, Requests
+from .cocotb_requests import BURST, LINK, SPEC, Executor, Requests
 from .cocotb_streams import reset
+
+__all__ = ["Executor"]
 
 
 @cocotb.test()

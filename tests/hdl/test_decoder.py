@@ -9,12 +9,11 @@ from spikewright.hdl.emit import to_verilog
 from spikewright.hdl.replies import ReplyWriter
 from spikewright.sim import cocotb_decoder
 from spikewright.sim.cocotb_launch import run_bench
-from spikewright.sim.cocotb_requests import Executor
 from spikewright.spec import CoreSpec
 
 
 def test_bench(tmp_path: Path) -> None:
-    verilog = to_verilog(Executor(), name="executor")
+    verilog = to_verilog(cocotb_decoder.Executor(), name="executor")
     ran = run_bench(
         verilog, top="executor", module=cocotb_decoder.__name__, folder=tmp_path, environment={}
     )
