@@ -102,12 +102,14 @@ class Accumulators(wiring.Component):
         read_port = memory.read_port()
 
         # Addresses are registered before they reach the memory, zeros and words by the same way.
-        # A word's sum is missing from the memory for the next two words: the first of them adds to
-        # it directly (`from_total`), for the second it replaces the memory's output.
+        # A word's sum is missing from the memory for the next two words: they add to it directly,
+        # the first of them from `total`, the second from `before`.
         addresses = [Signal(len(read), name=f"address{bank}_{stage}") for stage in range(3)]
         hits = Signal(2, name=f"hits{bank}")
         from_total = Signal(name=f"from_total{bank}")
+        from_before = Signal(name=f"from_before{bank}")
         total = Signal(layout, name=f"total{bank}")
+        before = Signal(layout, name=f"before{bank}")
         m.d.comb += [
             read_port.addr.eq(addresses[0]),
             read_port.en.eq(1),
@@ -119,21 +121,19 @@ class Accumulators(wiring.Component):
             addresses[1].eq(addresses[0]),
             addresses[2].eq(Mux(self.zero_en, zero, addresses[1])),
             hits.eq(Cat(valid[0] & valid[k] & (addresses[0] == addresses[k]) for k in range(1, 3))),
-            from_total.eq(hits[0]),
+            Cat(from_total, from_before).eq(hits),
             total.eq(write_port.data),
+            before.eq(total),
         ]
         for n, lane in enumerate(lanes):
             weights = [Signal(signed(spec.weight_bits), name=f"weight{lane}_{k}") for k in range(3)]
             acc = Signal(signed(spec.acc_bits), name=f"acc{lane}")
-            found = Signal(signed(spec.acc_bits), name=f"found{lane}")
-            m.d.comb += [
-                found.eq(Mux(hits[1], total[n], read_port.data[n])),
-                write_port.data[n].eq(Mux(from_total, total[n], acc) + weights[2]),
-            ]
+            so_far = Mux(from_total, total[n], Mux(from_before, before[n], acc))
+            m.d.comb += write_port.data[n].eq(so_far + weights[2])
             m.d.sync += [
                 Cat(weights).eq(Cat(self.word.synapses[f"weight{lane}"], weights)),
-                acc.eq(found),
-                self.acc[lane].eq(found),
+                acc.eq(read_port.data[n]),
+                self.acc[lane].eq(read_port.data[n]),
             ]
             # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
             with m.If(~self.adding):

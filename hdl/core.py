@@ -14,7 +14,7 @@ from .scheduler import Scheduler
 
 __all__ = ["HOST_READ_LATENCY", "Core", "HostPort"]
 
-HOST_READ_LATENCY = 9
+HOST_READ_LATENCY = 10
 """Cycles from ``r_en`` to ``r_data``."""
 
 
@@ -182,15 +182,22 @@ class Core(wiring.Component):
             ),
             rows.read_addr.eq(index),
         ]
+        # The lane is chosen in two cycles, half the lanes in the first.
         width = len(self.host.r_data)
-        state = Signal(width)
-        sums = Signal(width)
         words = Signal(width)
-        m.d.sync += [
-            state.eq(Array(one.as_value() for one in neurons.state)[lane]),
-            sums.eq(Array(one.as_unsigned() for one in acc.acc)[lane]),
-            words.eq(rows.o.synapses.as_value()),
-            self.host.r_data.eq(
-                Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, state, sums))
-            ),
-        ]
+        m.d.sync += words.eq(rows.o.synapses.as_value())
+        chosen = []
+        for name, records in (
+            ("state", [one.as_value() for one in neurons.state]),
+            ("sums", [one.as_unsigned() for one in acc.acc]),
+        ):
+            halves = [Signal(width, name=f"{name}{k}") for k in range((spec.lanes + 1) // 2)]
+            one = Signal(width, name=name)
+            m.d.sync += one.eq(Array(halves)[lane[1:]])
+            for k, half in enumerate(halves):
+                m.d.sync += half.eq(Array(records[2 * k : 2 * k + 2])[lane[:1]])
+            chosen.append(one)
+        state, sums = chosen
+        m.d.sync += self.host.r_data.eq(
+            Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, state, sums))
+        )
