@@ -27,9 +27,11 @@ SPECS = (
     CoreSpec(axons=1, neurons=1, lanes=1, weight_bits=2, state_bits=12, fraction_bits=0),
     CoreSpec(axons=12, neurons=60, lanes=4, delay_slots=16, weight_bits=16, state_bits=24),
     CoreSpec(axons=33, neurons=128, lanes=16, decay="shift", refractory_bits=0, state_bits=16),
-    *(draw_spec(np.random.default_rng((2, number))) for number in range(9)),
+    CoreSpec(axons=2, neurons=1, lanes=1, delay_slots=64),
+    CoreSpec(axons=2048, neurons=64, lanes=1, weight_bits=16, state_bits=12, fraction_bits=16),
+    *(draw_spec(np.random.default_rng((2, number))) for number in range(8)),
 )
-QUOTAS = (1_600_000, 150_000, 2_000, *(30_000,) * (len(SPECS) - 3))
+QUOTAS = (1_600_000, 150_000, 2_000, 30_000, 30_000, 2_000, *(30_000,) * (len(SPECS) - 6))
 """Neuron-steps to be compared on each spec, at least, beside what hypothesis draws."""
 
 
