@@ -319,7 +319,9 @@ def test_values_out_of_range(name: str, index: Any, value: int, message: str) ->
 
 def test_largest_reset_that_can_be_subtracted() -> None:
     """From v = v_threshold + 1 = -399 it leads to -2048, the lowest state."""
-    small_image(**changed("reset", 3, 1649))
+    image = small_image(**changed("reset", 3, 1649))
+    neurons = image.spec.memories[Region.NEURONS].layout.unpack(image.records[Region.NEURONS])
+    assert image.v_threshold[3] + 1 + neurons["reset_by"][3] == -2048
 
 
 def test_unused_rows_may_point_anywhere() -> None:
