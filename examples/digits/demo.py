@@ -70,19 +70,23 @@ def run_demo(
     write_report(folder / "report.html", evidence)
     image.save(folder / "digits.core")
     write_whole(folder / "digits.npz", spikes_bytes(encode(test.pixels[:BOARD_IMAGES])))
-    summary = {
-        "float_accuracy": floats.accuracy,
-        "golden_accuracy": golden.accuracy,
-        "rtl_images": locked.samples,
-        "rtl_differences": evidence.rtl_differences,
-        "board_images": board.images,
-        "board_differences": board.differences,
-        "cycles_per_image": golden.cycles_per_image,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    summary = _summary(evidence, time.perf_counter() - started)
     write_whole(folder / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     console.result(summary, _table(evidence), f"{summary['seconds']:.0f} s in all.")
     return evidence
+
+
+def _summary(evidence: Evidence, seconds: float) -> dict[str, float | None]:
+    return {
+        "float_accuracy": evidence.floats.accuracy,
+        "golden_accuracy": evidence.golden.accuracy,
+        "rtl_images": evidence.lockstep.samples,
+        "rtl_differences": evidence.rtl_differences,
+        "board_images": evidence.board.images,
+        "board_differences": evidence.board.differences,
+        "cycles_per_image": evidence.golden.cycles_per_image,
+        "seconds": round(seconds, 3),
+    }
 
 
 def _table(evidence: Evidence) -> Table:
