@@ -34,7 +34,7 @@ class Accumulators(wiring.Component):
         Words may come; low in the cycle before ``zero_en`` and as long as that lasts, but not
         before the sum of the last word is in the memory.
     read_slot, read_group : In
-        Accumulators that ``acc`` shows three cycles later, while no word comes in.
+        Accumulators that ``acc`` shows three cycles later, while ``adding`` is low.
     acc : Out
         Accumulators of one group in a register.
     zero_slot, zero_group, zero_en : In
@@ -108,8 +108,6 @@ class Accumulators(wiring.Component):
         hits = Signal(2, name=f"hits{bank}")
         from_total = Signal(name=f"from_total{bank}")
         from_before = Signal(name=f"from_before{bank}")
-        total = Signal(layout, name=f"total{bank}")
-        before = Signal(layout, name=f"before{bank}")
         m.d.comb += [
             read_port.addr.eq(addresses[0]),
             read_port.en.eq(1),
@@ -122,19 +120,21 @@ class Accumulators(wiring.Component):
             addresses[2].eq(Mux(self.zero_en, zero, addresses[1])),
             hits.eq(Cat(valid[0] & valid[k] & (addresses[0] == addresses[k]) for k in range(1, 3))),
             Cat(from_total, from_before).eq(hits),
-            total.eq(write_port.data),
-            before.eq(total),
         ]
         for n, lane in enumerate(lanes):
             weights = [Signal(signed(spec.weight_bits), name=f"weight{lane}_{k}") for k in range(3)]
-            acc = Signal(signed(spec.acc_bits), name=f"acc{lane}")
-            so_far = Mux(from_total, total[n], Mux(from_before, before[n], acc))
+            acc, total, before = (
+                Signal(signed(spec.acc_bits), name=f"{name}{lane}")
+                for name in ("acc", "total", "before")
+            )
+            so_far = Mux(from_total, total, Mux(from_before, before, acc))
             m.d.comb += write_port.data[n].eq(so_far + weights[2])
             m.d.sync += [
                 Cat(weights).eq(Cat(self.word.synapses[f"weight{lane}"], weights)),
                 acc.eq(read_port.data[n]),
-                self.acc[lane].eq(read_port.data[n]),
+                total.eq(write_port.data[n]),
+                before.eq(total),
             ]
             # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
             with m.If(~self.adding):
-                m.d.sync += [weights[2].eq(0), acc.eq(0)]
+                m.d.sync += [weights[2].eq(0), acc.eq(0), self.acc[lane].eq(read_port.data[n])]

@@ -1,5 +1,7 @@
 """One core: leaky integrate-and-fire neurons, time-multiplexed and event-driven."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -12,10 +14,56 @@ from .pending import PendingSources
 from .rows import RowFetch
 from .scheduler import Scheduler
 
-__all__ = ["HOST_READ_LATENCY", "Core", "HostPort"]
+__all__ = ["HOST_READ_LATENCY", "STATE_LATENCY", "Core", "HostPort", "StateField", "state_fields"]
 
 HOST_READ_LATENCY = 10
 """Cycles from ``r_en`` to ``r_data``."""
+STATE_LATENCY = 2
+"""Cycles from the end of a timestep to the last write to the state."""
+
+
+@dataclass(frozen=True)
+class StateField:
+    """Where a simulator finds a state variable of all neurons of one lane, group by group.
+
+    Attributes
+    ----------
+    lane, slot : int
+        ``slot`` is 0 but for accumulators of later delay slots.
+    memory : str
+        Path of the memory below the core.
+    first_word : int
+        Word of the lane's first neuron.
+    offset, width : int
+        Bits of a word; the value is signed unless the variable is ``refractory``.
+    """
+
+    lane: int
+    slot: int
+    memory: str
+    first_word: int
+    offset: int
+    width: int
+
+
+def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
+    """The memories behind ``v``, ``i``, ``refractory`` and ``acc``, those that the spec has."""
+    fields = {
+        field.name: [
+            StateField(lane, 0, f"neurons.state_{field.name}", 0, lane * field.width, field.width)
+            for lane in range(spec.lanes)
+        ]
+        for field in spec.memories[Region.STATE].layout.fields
+    }
+    width = spec.acc_bits
+    fields["acc"] = []
+    for slot in range(spec.delay_slots):
+        word = slot << index_width(spec.groups)
+        for lane in range(spec.lanes):
+            bank, offset = (lane, 0) if spec.delay_bits else (0, lane * width)
+            memory = f"accumulators.bank{bank}"
+            fields["acc"].append(StateField(lane, slot, memory, word, offset, width))
+    return fields
 
 
 class HostPort(wiring.Signature):
@@ -96,8 +144,8 @@ class Core(wiring.Component):
         m.submodules.pending = pending = PendingSources(spec)
         m.submodules.rows = rows = RowFetch(spec)
         m.submodules.accumulators = acc = Accumulators(spec)
-        m.submodules.neurons = neurons = NeuronUpdate(spec)
         m.submodules.scheduler = scheduler = Scheduler(spec)
+        m.submodules.neurons = neurons = NeuronUpdate(spec)
         wiring.connect(m, wiring.flipped(self.i_spikes), pending.i_axons)
         wiring.connect(m, pending.o, rows.i)
         commit = neurons.commit
@@ -126,6 +174,7 @@ class Core(wiring.Component):
             neurons.acc.eq(acc.acc),
             neurons.running.eq(scheduler.timestep_busy),
             neurons.flush.eq(scheduler.flush),
+            neurons.awake.eq(scheduler.awake),
             neurons.issue_valid.eq(scheduler.issue_valid),
             neurons.zero.eq(scheduler.zero_group),
             neurons.zero_en.eq(clearing),
@@ -167,8 +216,15 @@ class Core(wiring.Component):
                 ]
         region = Signal.like(self.host.region)
         index = Signal.like(self.host.index)
+        reading = Signal(range(HOST_READ_LATENCY))
         with m.If(self.host.r_en):
-            m.d.sync += [region.eq(self.host.region), index.eq(self.host.index)]
+            m.d.sync += [
+                region.eq(self.host.region),
+                index.eq(self.host.index),
+                reading.eq(HOST_READ_LATENCY - 1),
+            ]
+        with m.Elif(reading != 0):
+            m.d.sync += reading.eq(reading - 1)
 
         lane_bits = (spec.lanes - 1).bit_length()
         lane = index[:lane_bits]
@@ -185,19 +241,20 @@ class Core(wiring.Component):
         # The lane is chosen in two cycles, half the lanes in the first.
         width = len(self.host.r_data)
         words = Signal(width)
-        m.d.sync += words.eq(rows.o.synapses.as_value())
-        chosen = []
-        for name, records in (
-            ("state", [one.as_value() for one in neurons.state]),
-            ("sums", [one.as_unsigned() for one in acc.acc]),
-        ):
-            halves = [Signal(width, name=f"{name}{k}") for k in range((spec.lanes + 1) // 2)]
-            one = Signal(width, name=name)
-            m.d.sync += one.eq(Array(halves)[lane[1:]])
-            for k, half in enumerate(halves):
-                m.d.sync += half.eq(Array(records[2 * k : 2 * k + 2])[lane[:1]])
-            chosen.append(one)
-        state, sums = chosen
-        m.d.sync += self.host.r_data.eq(
-            Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, state, sums))
-        )
+        with m.If(reading != 0):
+            m.d.sync += words.eq(rows.o.synapses.as_value())
+            chosen = []
+            for name, records in (
+                ("state", [one.as_value() for one in neurons.state]),
+                ("sums", [one.as_unsigned() for one in acc.acc]),
+            ):
+                halves = [Signal(width, name=f"{name}{k}") for k in range((spec.lanes + 1) // 2)]
+                one = Signal(width, name=name)
+                m.d.sync += one.eq(Array(halves)[lane[1:]])
+                for k, half in enumerate(halves):
+                    m.d.sync += half.eq(Array(records[2 * k : 2 * k + 2])[lane[:1]])
+                chosen.append(one)
+            state, sums = chosen
+            m.d.sync += self.host.r_data.eq(
+                Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, state, sums))
+            )

@@ -72,8 +72,10 @@ def to_verilog(component: wiring.Component, *, name: str) -> str:
 read_rtlil <<rtlil
 {to_rtlil(component, name=name)}
 rtlil
-proc -nomux -norom
+proc -norom
+opt
 memory_collect
+opt_clean
 attrmap {remove}
 attrmap -modattr {remove}
 write_verilog -norename

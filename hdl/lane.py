@@ -31,6 +31,8 @@ class Decay(wiring.Component):
 
     Members
     -------
+    awake : In(1)
+        As of :class:`NeuronLane`.
     x : In, signed state
     a : In, UQ1.12
     o : Out, signed state
@@ -39,6 +41,7 @@ class Decay(wiring.Component):
     def __init__(self, spec: CoreSpec) -> None:
         self._spec = spec
         super().__init__({
+            "awake": In(1),
             "x": In(signed(spec.state_bits)),
             "a": In(DECAY_BITS + 1),
             "o": Out(signed(spec.state_bits)),
@@ -57,15 +60,16 @@ class Decay(wiring.Component):
         a = Signal.like(self.a)
         low = Signal(2 * DECAY_BITS + 1)
         high = Signal(signed(len(x) + 1))
-        m.d.sync += [
-            x.eq(self.x),
-            a.eq(self.a),
-            low.eq(x[:DECAY_BITS] * a),
-            high.eq(x[DECAY_BITS:].as_signed() * a),
-        ]
         # x is negative where the upper product is; a zero factor leaves both products zero.
         up = high[-1] & low[:DECAY_BITS].any()
-        m.d.sync += self.o.eq(high + (low >> DECAY_BITS) + up)
+        with m.If(self.awake):
+            m.d.sync += [
+                x.eq(self.x),
+                a.eq(self.a),
+                low.eq(x[:DECAY_BITS] * a),
+                high.eq(x[DECAY_BITS:].as_signed() * a),
+                self.o.eq(high + (low >> DECAY_BITS) + up),
+            ]
 
     def _shift(self, m: Module) -> None:
         k = Signal(range(DECAY_BITS + 1))
@@ -79,12 +83,13 @@ class Decay(wiring.Component):
             with m.If(self.a[DECAY_BITS - count]):
                 m.d.sync += k.eq(count)
         cut = (x[0] & ((1 << k) - 1))[:DECAY_BITS].any()
-        m.d.sync += [
-            Cat(x).eq(Cat(self.x, x[0])),
-            shifted.eq(Mux(is_one, 0, x[0] >> k)),
-            down.eq(~is_one & ~x[0][-1] & cut),
-            self.o.eq(x[1] - shifted - down),
-        ]
+        with m.If(self.awake):
+            m.d.sync += [
+                Cat(x).eq(Cat(self.x, x[0])),
+                shifted.eq(Mux(is_one, 0, x[0] >> k)),
+                down.eq(~is_one & ~x[0][-1] & cut),
+                self.o.eq(x[1] - shifted - down),
+            ]
 
 
 class NeuronLane(wiring.Component):
@@ -111,6 +116,8 @@ class NeuronLane(wiring.Component):
         Stage 9: ``refractory`` is the counter's value after a spike.
     running : In(1)
         While low, the new state rests at zero.
+    awake : In(1)
+        While low, registers may stand still.
     fires : Out(1)
         Stage 10: what ``spike`` will be.
     new_v, new_i, new_r, spike, saturated : Out
@@ -133,6 +140,7 @@ class NeuronLane(wiring.Component):
             "reset_by": In(state),
             "refractory": In(spec.refractory_bits),
             "running": In(1),
+            "awake": In(1),
             "fires": Out(1),
             "new_v": Out(state),
             "new_i": Out(state),
@@ -144,60 +152,76 @@ class NeuronLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the lane. The number in a signal's name is the stage at which it is valid."""
         m = Module()
-        state = signed(self._spec.state_bits)
         held_3 = self.r != 0
-        held_6 = _later(m, held_3, 3)
-        held_9 = _later(m, held_6, 3)
-        reset_to_8 = _later(m, self.reset_to, 5)
+        held_6 = self._later(m, held_3, 3)
+        held_9 = self._later(m, held_6, 3)
+        reset_to_8 = self._later(m, self.reset_to, 5)
 
         i_6, i_clamped_6 = saturate(self._current(m), len(self.i))
-        i_7 = _later(m, i_6)
-        drive_7 = Signal(state)
-        m.d.sync += drive_7.eq(i_6)
-        with m.If(held_6):
-            m.d.sync += drive_7.eq(0)
+        i_7 = self._later(m, i_6)
+        drive_7 = self._later(m, i_6, zero=held_6)
 
         m.submodules.decay_v = decay_v = Decay(self._spec)
-        factor_4 = Signal(DECAY_BITS + 1)
-        m.d.sync += factor_4.eq(self.a_mem)
-        with m.If(held_3):
-            m.d.sync += factor_4.eq(DECAY_ONE)
-        m.d.comb += [decay_v.x.eq(self.v), decay_v.a.eq(factor_4)]
-        v_8, v_clamped_8 = saturate(_later(m, decay_v.o + drive_7), len(self.v))
-
-        v_9 = _later(m, v_8)
-        base_9 = Signal(state)
-        m.d.sync += base_9.eq(v_8)
-        with m.If(reset_to_8):
-            m.d.sync += base_9.eq(0)
-        spike_10 = _later(m, (v_9 > self.v_threshold) & ~held_9)
-        after_10 = _later(m, (base_9 + self.reset_by)[: len(self.v)])
-        m.d.comb += self.fires.eq(spike_10)
-        left_3 = Mux(held_3, self.r - 1, 0)[: len(self.r)]
-        m.d.sync += [
-            self.new_v.eq(Mux(spike_10, after_10, _later(m, v_9))),
-            self.new_i.eq(_later(m, i_7, 3)),
-            self.new_r.eq(Mux(spike_10, _later(m, self.refractory), _later(m, left_3, 7))),
-            self.spike.eq(spike_10),
-            self.saturated.eq(_later(m, i_clamped_6, 4) | _later(m, v_clamped_8, 2)),
+        factor_4 = Signal(DECAY_BITS + 1, reset_less=True)
+        with m.If(self.awake):
+            m.d.sync += factor_4.eq(self.a_mem)
+            with m.If(held_3):
+                m.d.sync += factor_4.eq(DECAY_ONE)
+        m.d.comb += [
+            decay_v.awake.eq(self.awake),
+            decay_v.x.eq(self.v),
+            decay_v.a.eq(factor_4),
         ]
+        v_8, v_clamped_8 = saturate(self._later(m, decay_v.o + drive_7), len(self.v))
+
+        v_9 = self._later(m, v_8)
+        base_9 = self._later(m, v_8, zero=reset_to_8)
+        spike_10 = self._later(m, (v_9 > self.v_threshold) & ~held_9)
+        after_10 = self._later(m, (base_9 + self.reset_by)[: len(self.v)])
+        v_10 = self._later(m, v_9)
+        r_10 = self._later(m, self.refractory)
+        left_10 = self._later(m, Mux(held_3, self.r - 1, 0)[: len(self.r)], 7)
+        i_10 = self._later(m, i_7, 3)
         with m.If(~self.running):
             m.d.sync += [self.new_v.eq(0), self.new_i.eq(0), self.new_r.eq(0)]
+        with m.Elif(self.awake):
+            m.d.sync += [
+                self.new_v.eq(Mux(spike_10, after_10, v_10)),
+                self.new_i.eq(i_10),
+                self.new_r.eq(Mux(spike_10, r_10, left_10)),
+            ]
+        m.d.comb += [
+            self.fires.eq(spike_10),
+            self.spike.eq(self._later(m, spike_10)),
+            self.saturated.eq(
+                self._later(m, self._later(m, i_clamped_6, 4) | self._later(m, v_clamped_8, 2))
+            ),
+        ]
         return m
 
     def _current(self, m: Module) -> Value:
         """The new synaptic current before saturation, at stage 6."""
-        wide_5 = _later(m, (self.acc << self._spec.fraction_bits) + self.bias, 3)
+        wide_5 = self._later(m, (self.acc << self._spec.fraction_bits) + self.bias, 3)
         if self._spec.synapse_current:
             m.submodules.decay_i = decay_i = Decay(self._spec)
-            m.d.comb += [decay_i.x.eq(self.i), decay_i.a.eq(self.a_syn)]
+            m.d.comb += [
+                decay_i.awake.eq(self.awake),
+                decay_i.x.eq(self.i),
+                decay_i.a.eq(self.a_syn),
+            ]
             wide_5 = wide_5 + decay_i.o
-        return _later(m, wide_5)
+        return self._later(m, wide_5)
 
-
-def _later(m: Module, value: Value, cycles: int = 1) -> Value:
-    for _ in range(cycles):
-        register = Signal(value.shape(), reset_less=True)
-        m.d.sync += register.eq(value)
-        value = register
-    return value
+    def _later(
+        self, m: Module, value: Value, cycles: int = 1, *, zero: Value | None = None
+    ) -> Value:
+        """The value some cycles later, or zero where ``zero`` is set."""
+        for _ in range(cycles):
+            register = Signal(value.shape(), reset_less=True)
+            with m.If(self.awake):
+                m.d.sync += register.eq(value)
+                if zero is not None:
+                    with m.If(zero):
+                        m.d.sync += register.eq(0)
+            value = register
+        return value

@@ -10,7 +10,7 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import acc_lanes
 from .lane import NeuronLane
-from .layouts import following, struct
+from .layouts import Write, passed_on, struct
 
 __all__ = ["NeuronUpdate", "commit_layout"]
 
@@ -41,6 +41,8 @@ class NeuronUpdate(wiring.Component):
         The group's accumulators, three cycles after its issue.
     running : In(1)
         A timestep is running; low in the cycle of ``zero_en`` and in the one before.
+    awake : In(1)
+        While low, what is not on its way to a commit may stand still, ``state`` too.
     flush : In(1)
         In the cycle of a commit: forget every group issued after that one.
     commit : Out
@@ -65,6 +67,7 @@ class NeuronUpdate(wiring.Component):
             "acc": In(acc_lanes(spec)),
             "running": In(1),
             "flush": In(1),
+            "awake": In(1),
             "commit": Out(commit_layout(spec)),
             "zero": In(group),
             "zero_en": In(1),
@@ -81,7 +84,7 @@ class NeuronUpdate(wiring.Component):
     # that needs it: that saves carrying it along.
 
     def _parameters(
-        self, m: Module, names: tuple[str, ...], group: Signal, written: tuple[Signal, ...]
+        self, m: Module, names: tuple[str, ...], group: Signal, written: Write
     ) -> list[data.View]:
         """Memories of some parameters, one a lane; their output, a cycle after ``group``."""
         en, addr, record = written
@@ -98,7 +101,7 @@ class NeuronUpdate(wiring.Component):
                 write_port.en.eq(en & (addr[:lane_bits] == lane)),
             ]
             m.d.comb += [write_port.data[name].eq(record[name]) for name, _ in layout]
-            outputs.append(_read(m, memory, group))
+            outputs.append(_read(m, memory, group, self.awake))
         return outputs
 
     def _kept(
@@ -109,14 +112,14 @@ class NeuronUpdate(wiring.Component):
         ``new`` goes to the committed group, or to the one to be zeroed, where ``writing`` says so.
         """
         memory = _block_ram(data.ArrayLayout(new[0].shape(), len(new)), self._spec.groups)
-        m.submodules[name] = memory
+        m.submodules[f"state_{name}"] = memory
         write_port = memory.write_port()
         m.d.comb += [
             write_port.addr.eq(self.commit.group),
             write_port.en.eq(writing),
             *(write_port.data[lane].eq(value) for lane, value in enumerate(new)),
         ]
-        return _read(m, memory, group)
+        return _read(m, memory, group, self.awake)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -144,7 +147,7 @@ class NeuronUpdate(wiring.Component):
         m.d.sync += spiked.eq(valid[-2] & ~self.flush & Cat(lane.fires for lane in lanes).any())
         level_write = levels.write_port()
         level = Signal.like(self.level_data)
-        m.d.sync += level.eq(_read(m, levels, groups[9]))
+        m.d.sync += level.eq(_read(m, levels, groups[9], self.awake))
         m.d.comb += [
             level_write.addr.eq(self.level_addr),
             level_write.data.eq(self.level_data),
@@ -166,8 +169,8 @@ class NeuronUpdate(wiring.Component):
         spec = self._spec
         # Host writes ripple from memory to memory, so that no register has to reach them all.
         early = (self.neuron_en, self.neuron_addr, self.neuron_data)
-        later = tuple(following(m, value, "written1") for value in early)
-        last = tuple(following(m, value, "written2") for value in later)
+        later = passed_on(m, early, "written1")
+        last = passed_on(m, later, "written2")
         current = self._parameters(m, ("bias", "a_syn"), groups[0], early)
         membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2], later)
         firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7], last)
@@ -176,16 +179,17 @@ class NeuronUpdate(wiring.Component):
             kept["i"] = self._kept(m, "i", groups[0], [lane.new_i for lane in lanes], writing)
         if spec.refractory_bits:
             kept["refractory"] = self._kept(
-                m, "r", groups[1], [lane.new_r for lane in lanes], writing
+                m, "refractory", groups[1], [lane.new_r for lane in lanes], writing
             )
         for k, lane in enumerate(lanes):
             m.d.comb += [
                 lane.running.eq(self.running),
+                lane.awake.eq(self.awake),
                 lane.acc.eq(self.acc[k]),
                 lane.a_mem.eq(membrane[k].a_mem),
                 lane.reset_to.eq(membrane[k].reset_to),
             ]
-            m.d.sync += [
+            read = [
                 lane.bias.eq(current[k].bias),
                 lane.v.eq(kept["v"][k]),
                 lane.v_threshold.eq(firing[k].v_threshold),
@@ -193,22 +197,24 @@ class NeuronUpdate(wiring.Component):
             ]
             m.d.comb += self.state[k].v.eq(lane.v)
             if spec.synapse_current:
-                m.d.sync += [lane.a_syn.eq(current[k].a_syn), lane.i.eq(kept["i"][k])]
+                read += [lane.a_syn.eq(current[k].a_syn), lane.i.eq(kept["i"][k])]
                 m.d.comb += self.state[k].i.eq(lane.i)
             if spec.refractory_bits:
-                m.d.sync += [
+                read += [
                     lane.r.eq(kept["refractory"][k]),
                     lane.refractory.eq(firing[k].refractory),
                 ]
                 m.d.comb += self.state[k].refractory.eq(lane.r)
+            with m.If(self.awake):
+                m.d.sync += read
 
 
 def _block_ram(shape: ShapeLike, depth: int) -> Memory:
     return Memory(shape=shape, depth=depth, init=[], attrs={"ram_style": "block"})
 
 
-def _read(m: Module, memory: Memory, addr: Signal) -> data.View:
+def _read(m: Module, memory: Memory, addr: Signal, en: Signal) -> data.View:
     """The output of a new read port, a cycle after the address."""
     port = memory.read_port()
-    m.d.comb += [port.addr.eq(addr), port.en.eq(1)]
+    m.d.comb += [port.addr.eq(addr), port.en.eq(en)]
     return port.data

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
-from .layouts import following, struct
+from .layouts import Write, following, passed_on, struct
 
 __all__ = ["RowFetch", "weight_word"]
 
@@ -133,7 +133,7 @@ class RowFetch(wiring.Component):
         """
         spec = self._spec
         fields = spec.memories[Region.WEIGHTS].layout.fields
-        written = [self.weight_en, self.weight_addr, self.weight_data]
+        written: Write = (self.weight_en, self.weight_addr, self.weight_data)
         for bank in range(spec.weight_banks):
             lanes = range(bank, spec.lanes, spec.weight_banks)
             names = {f"{kind}{lane}" for kind in ("weight", "delay") for lane in lanes}
@@ -143,7 +143,7 @@ class RowFetch(wiring.Component):
             )
             write_port = memory.write_port()
             read_port = memory.read_port()
-            written = [following(m, value, f"written{bank}") for value in written]
+            written = passed_on(m, written, f"written{bank}")
             address = following(m, address, f"address{bank}")
             m.d.comb += [
                 write_port.en.eq(written[0]),

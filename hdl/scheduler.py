@@ -34,6 +34,8 @@ class Scheduler(wiring.Component):
         The group being committed.
     flush : Out(1)
         Forget the groups behind it.
+    awake : Out(1)
+        The neurons' registers move; low while words are added, when nothing is in them.
     issue, issue_valid : Out
         Group to update.
     first_open : Out
@@ -60,6 +62,7 @@ class Scheduler(wiring.Component):
             "enable": Out(1),
             "commit": In(commit_layout(spec)),
             "flush": Out(1),
+            "awake": Out(1, init=1),
             "issue": Out(group),
             "issue_valid": Out(1),
             "first_open": Out(range(spec.groups + 1)),
@@ -89,6 +92,8 @@ class Scheduler(wiring.Component):
             self.flush.eq(timestep_ends | (level_ends & spiked)),
             self.enable.eq(warm_up[-1]),
         ]
+        # High again when the last row ends, in good time for the next issue.
+        m.d.sync += self.awake.eq(~(self.adding & (self.waiting | self.streaming)))
         with m.If(self.commit.valid):
             m.d.sync += level_spiked.eq(spiked & ~level_ends)
 

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <type_traits>
 
 #include "Vtop.h"
+#include "Vtop___024root.h"
 #include "verilated.h"
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
@@ -16,6 +18,8 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ports are copied as little-endian bytes");
+
+void Vtop___024root___eval(Vtop___024root* root);
 
 // Drivers derive from it: the C functions below take its address and theirs as the same.
 class Bench {
@@ -48,6 +52,24 @@ class Bench {
 #if VM_TRACE
         if (trace_) trace_->dump(context_.time());
         context_.timeInc(HALF_CYCLE_NS);
+#endif
+    }
+
+    // A rise of the clock, for tops that call it `clk`, after inputs changed that no output follows without one. Without a
+    // waveform the fall is only noted: nothing but the clock's edge detector would see it, and what
+    // Verilator does around an evaluation costs more than a small model itself.
+    template <typename Top = Vtop>
+    void rise() {
+        Top& clocked = top;
+#if VM_TRACE
+        clocked.clk = 0;
+        eval();
+        clocked.clk = 1;
+        eval();
+#else
+        clocked.clk = 1;
+        clocked.rootp->__Vtrigprevexpr___TOP__clk__0 = 0;
+        Vtop___024root___eval(clocked.rootp);
 #endif
     }
 
@@ -84,6 +106,19 @@ inline uint32_t bits(const Port& port, unsigned offset, unsigned width) {
         value >>= offset % 32;
     }
     return static_cast<uint32_t>(value & ((uint64_t{1} << width) - 1));
+}
+
+// Where the words of a memory begin, and the bytes of each; null if there is no such memory.
+// memories.inc is made from the model's header.
+EXPORT const void* bench_memory(Bench* bench, const char* name, uint32_t* word_size) {
+#define MEMORY(member, path)                             \
+    if (!std::strcmp(name, path)) {                      \
+        *word_size = sizeof bench->top.rootp->member[0]; \
+        return &bench->top.rootp->member[0];             \
+    }
+#include "memories.inc"
+#undef MEMORY
+    return nullptr;
 }
 
 EXPORT int bench_start_trace(Bench* bench, const char* path) { return bench->start_trace(path); }

@@ -198,6 +198,7 @@ def lockstep(
 
     Compared after every timestep: v, i, refractory counter, every accumulator slot and spike of
     every neuron slot, in use or not; cycles, synaptic operations and saturations of the timestep.
+    After every sample what the host port reads is compared as well.
 
     Parameters
     ----------
@@ -217,7 +218,8 @@ def lockstep(
     Raises
     ------
     MismatchError
-        The RTL broke its port protocol or did not finish a timestep.
+        The RTL broke its port protocol, did not finish a timestep, or its host port reads another
+        state than there is.
     """
     started = time.perf_counter()
     simulator.load(image)
@@ -275,6 +277,7 @@ class _Pair:
             skipped = len(before) * size
             row, at = found[0] + skipped, found[1:]
             return _describe(sample, first - skipped, row, at, golden, rtl)
+        self._simulator.check_read_back()
         return None
 
     def _advance(self, stimulus: npt.NDArray[np.bool_]) -> tuple[Trace, Trace]:

@@ -1,5 +1,6 @@
-// The core's driver: host accesses, and whole timesteps per call. LANES, GROUP_BITS and
-// READ_LATENCY come from the compiler's command line.
+// The core's driver: host accesses, and whole timesteps per call. LANES, GROUP_BITS, READ_LATENCY
+// and STATE_LATENCY come from the compiler's command line.
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -10,18 +11,28 @@ namespace {
 // How a call ended; sim/verilator.py has the words.
 enum Outcome : int { OK, HUNG, REFUSED, STRAY_SPIKES, WRONG_CYCLES };
 
-// One field of the records of a sweep, into values[timestep * stride + index].
+// A field in consecutive words of a memory: word k goes to values[timestep * stride + k * step].
 struct Column {
-    int32_t* values;
-    uint64_t stride;
+    const uint8_t* words;
+    uint32_t word_size, count;
     uint32_t offset, width, is_signed;
-};
+    uint32_t step;
+    uint64_t stride;
+    int32_t* values;
 
-// Consecutive records that are read after every timestep.
-struct Sweep {
-    uint32_t region, first, count;
-    uint32_t columns;
-    Column column[3];
+    void record(uint64_t timestep) const {
+        const uint32_t skipped = offset / 8;
+        const size_t bytes = std::min<size_t>(word_size - skipped, sizeof(uint64_t));
+        const uint64_t sign = is_signed ? uint64_t{1} << (width - 1) : 0;
+        const uint8_t* word = words + skipped;
+        int32_t* value = values + timestep * stride;
+        for (uint32_t k = 0; k < count; ++k, word += word_size, value += step) {
+            uint64_t raw = 0;
+            std::memcpy(&raw, word, bytes);
+            raw = raw >> offset % 8 & ((uint64_t{1} << width) - 1);
+            *value = static_cast<int32_t>((raw ^ sign) - sign);
+        }
+    }
 };
 
 struct Run {
@@ -35,8 +46,8 @@ struct Run {
     int64_t* cycles;       // [timesteps] each
     int64_t* synapses;
     int64_t* saturations;
-    const Sweep* sweeps;
-    uint64_t sweep_count;
+    const Column* columns;  // recorded after every timestep
+    uint64_t column_count;
     uint64_t timestep;  // out: finished timesteps
 };
 
@@ -94,16 +105,18 @@ class Core : public Bench {
     }
 
     // Inputs change while the clock is low, outputs settle, then everything moves on at the rise.
+    // Of the inputs only `step` reaches an output before that.
     void cycle() {
         offer();
-        top.clk = 0;
-        eval();
+        if (top.step) {
+            top.clk = 0;
+            eval();
+        }
         observe();
         const bool offered = top.i_spikes___05Fvalid;
         const bool taken = offered && top.i_spikes___05Fready;
         refused_ = offered && !taken ? refused_ + 1 : 0;
-        top.clk = 1;
-        eval();
+        rise();
         ++cycle_;
         if (taken) {
             top.i_spikes___05Fvalid = 0;
@@ -115,30 +128,6 @@ class Core : public Bench {
     void select(uint32_t region, uint32_t index) {
         top.host___05Fregion = region;
         top.host___05Findex = index;
-    }
-
-    template <typename Take>
-    void fetch(uint32_t region, uint32_t first, uint32_t count, Take take) {
-        for (uint32_t i = 0; i < count; ++i) {
-            select(region, first + i);
-            top.host___05Fr_en = 1;
-            cycle();
-            top.host___05Fr_en = 0;
-            for (int wait = 1; wait < READ_LATENCY; ++wait) cycle();
-            take(i);
-        }
-    }
-
-    void record(const Sweep& sweep, uint64_t timestep) {
-        const auto& port = top.host___05Fr_data;
-        fetch(sweep.region, sweep.first, sweep.count, [&](uint32_t index) {
-            for (uint32_t i = 0; i < sweep.columns; ++i) {
-                const Column& column = sweep.column[i];
-                const uint32_t sign = column.is_signed << (column.width - 1);
-                const uint32_t raw = bits(port, column.offset, column.width);
-                column.values[timestep * column.stride + index] = (raw ^ sign) - sign;
-            }
-        });
     }
 
     Outcome wait_while_busy(uint64_t limit) {
@@ -176,7 +165,9 @@ class Core : public Bench {
         run.cycles[t] = std::exchange(cycles_, 0);
         run.synapses[t] = synapses_;
         run.saturations[t] = saturations_;
-        for (uint64_t i = 0; i < run.sweep_count; ++i) record(run.sweeps[i], t);
+        if (run.column_count)
+            for (int i = 0; i < STATE_LATENCY; ++i) cycle();
+        for (uint64_t i = 0; i < run.column_count; ++i) run.columns[i].record(t);
         return stray_ ? STRAY_SPIKES : OK;
     }
 
@@ -186,6 +177,7 @@ class Core : public Bench {
         top.step = top.clear = 0;
         top.host___05Fw_en = top.host___05Fr_en = 0;
         top.rst = 1;
+        eval();
         for (int i = 0; i < 4; ++i) cycle();
         top.rst = 0;
         cycle();
@@ -207,8 +199,14 @@ class Core : public Bench {
     }
 
     void read(uint32_t region, uint32_t first, uint32_t count, size_t size, uint8_t* data) {
-        const auto& port = top.host___05Fr_data;
-        fetch(region, first, count, [&](uint32_t i) { std::memcpy(data + i * size, &port, size); });
+        for (uint32_t i = 0; i < count; ++i, data += size) {
+            select(region, first + i);
+            top.host___05Fr_en = 1;
+            cycle();
+            top.host___05Fr_en = 0;
+            for (int wait = 1; wait < READ_LATENCY; ++wait) cycle();
+            std::memcpy(data, &top.host___05Fr_data, size);
+        }
     }
 
     Outcome clear(uint64_t cycles) {
@@ -253,6 +251,10 @@ EXPORT void core_write(Core* core, uint32_t region, uint32_t first, uint32_t cou
 EXPORT void core_read(Core* core, uint32_t region, uint32_t first, uint32_t count, uint32_t size,
                       uint8_t* data) {
     core->read(region, first, count, size, data);
+}
+
+EXPORT void core_record(Core*, const Column* columns, uint64_t count) {
+    for (; count; --count) columns++->record(0);
 }
 
 EXPORT int core_clear(Core* core, uint64_t cycles) { return core->clear(cycles); }

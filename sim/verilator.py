@@ -1,7 +1,9 @@
 """The core's RTL, compiled: a Verilated core that runs whole timesteps per call, and its target."""
 
 import ctypes
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +16,7 @@ from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region, index_width
 from spikewright.target import Progress, Report, RunResult, check_spikes
 
-from .driver import CORE_FUNCTIONS, CoreRun, Instance, Run, plan_sweeps
+from .driver import CORE_FUNCTIONS, Column, CoreRun, Instance, Run
 from .model import Model
 from .verilate import Build, TraceFormat, build_library
 
@@ -23,8 +25,11 @@ __all__ = ["CoreRun", "CoreSimulator", "VerilatorTarget", "build_model"]
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
+    from spikewright.hdl.core import StateField
+
 _DRIVER = Path(__file__).with_name("core.cpp")
 _VARIABLES = ("v", "i", "refractory", "acc")
+_FAULT = "This is a fault of the RTL or of its specification: please report it."
 _OUTCOMES = {
     1: "did not finish within {limit} cycles",
     2: "did not accept its axon spikes within {limit} cycles",
@@ -36,9 +41,10 @@ _OUTCOMES = {
 class CoreSimulator(Instance):
     """The Verilated core of one spec. State survives between calls.
 
-    Everything goes through the core's own ports: images in and state out through the host port,
-    axon spikes through ``i_spikes``. Registers and memories start with seeded random content. A
-    core that breaks its port protocol or hangs raises; no wait is unbounded.
+    Images go in through the host port, axon spikes through ``i_spikes``. State that is recorded
+    while timesteps run is taken from the memories themselves, which costs no cycles;
+    :meth:`read` takes it through the host port. Registers and memories start with seeded random
+    content. A core that breaks its port protocol or hangs raises; no wait is unbounded.
 
     Parameters
     ----------
@@ -70,14 +76,16 @@ class CoreSimulator(Instance):
     ) -> None:
         self._spec = spec
         self._timestep = 0
-        verilog, latency = _core_verilog(spec)
+        rtl = _core_rtl(spec)
+        self._fields = rtl.fields
         defines = {
             "LANES": spec.lanes,
             "GROUP_BITS": index_width(spec.groups),
-            "READ_LATENCY": latency,
+            "READ_LATENCY": rtl.read_latency,
+            "STATE_LATENCY": rtl.state_latency,
         }
         build = Build(optimize=optimize, trace=trace, defines=defines)
-        library = build_library(verilog, _DRIVER, top="core", build=build, report=report)
+        library = build_library(rtl.verilog, _DRIVER, top="core", build=build, report=report)
         super().__init__(library, CORE_FUNCTIONS, trace=trace, seed=seed)
 
     @property
@@ -142,8 +150,8 @@ class CoreSimulator(Instance):
         spikes : bool[timesteps, axons]
             Input spikes; axons that the spec has beyond these stay silent.
         record : bool or sequence of str
-            Read every register of state after every timestep through the host port, or only those
-            of ``v``, ``i``, ``refractory`` and ``acc`` that are named.
+            Take all state after every timestep, or only those of ``v``, ``i``, ``refractory`` and
+            ``acc`` that are named.
         stall_seed : int, optional
             Draw gaps between axon spikes, whether they come before a timestep or during the one
             before, and idle cycles between timesteps. None leaves no gap that is not needed.
@@ -161,7 +169,7 @@ class CoreSimulator(Instance):
         fired = np.zeros((steps, spec.neurons), np.bool_)
         cycles, synapses, saturations = np.zeros((3, steps), np.int64)
         names = _VARIABLES if record is True else tuple(record or ())
-        values, sweeps = plan_sweeps(spec, names, steps)
+        values, columns = self._plan_recording(names, steps)
         run = Run(
             timesteps=steps,
             counts=counts.ctypes.data,
@@ -173,13 +181,41 @@ class CoreSimulator(Instance):
             cycles=cycles.ctypes.data,
             synapses=synapses.ctypes.data,
             saturations=saturations.ctypes.data,
-            sweeps=ctypes.addressof(sweeps),
-            sweep_count=len(sweeps),
+            columns=ctypes.addressof(columns),
+            column_count=len(columns),
         )
         outcome = self._library.core_run(self._handle, ctypes.byref(run))
         self._timestep += run.timestep
         self._check(outcome, f"in timestep {self._timestep}", run.cycle_limit)
         return CoreRun(fired, cycles, synapses, saturations, **values)
+
+    def _plan_recording(
+        self, names: Collection[str], timesteps: int
+    ) -> tuple[dict[str, npt.NDArray[np.int32]], ctypes.Array[Column]]:
+        """Arrays for the named variables that the spec has, and the columns that fill them."""
+        spec = self._spec
+        values = {}
+        columns = []
+        for name in (name for name in self._fields if name in names):
+            shape = (spec.delay_slots, spec.neurons) if name == "acc" else (spec.neurons,)
+            array = values[name] = np.zeros((timesteps, *shape), np.int32)
+            for field in self._fields[name]:
+                words, word_size = self.memory(field.memory)
+                first = field.slot * spec.neurons + field.lane
+                columns.append(
+                    Column(
+                        words=words + field.first_word * word_size,
+                        word_size=word_size,
+                        count=spec.groups,
+                        offset=field.offset,
+                        width=field.width,
+                        is_signed=name != "refractory",
+                        step=spec.lanes,
+                        stride=math.prod(shape),
+                        values=array.ctypes.data + first * array.itemsize,
+                    )
+                )
+        return values, (Column * len(columns))(*columns)
 
     def _events(
         self, spikes: npt.NDArray[np.bool_]
@@ -206,6 +242,27 @@ class CoreSimulator(Instance):
         arguments = (region, first, count, memory.layout.size, data.ctypes.data)
         self._library.core_read(self._handle, *arguments)
         return memory.layout.unpack(data)
+
+    def check_read_back(self) -> None:
+        """Check that the host port reads what is in the state's memories.
+
+        Raises
+        ------
+        MismatchError
+            It reads something else.
+        """
+        spec = self._spec
+        held, columns = self._plan_recording(_VARIABLES, 1)
+        self._library.core_record(self._handle, columns, len(columns))
+        slots = self.read(Region.ACCUMULATORS)["acc"].reshape(spec.delay_slots, -1)
+        read = {**self.read(Region.STATE), "acc": slots[:, : spec.neurons]}
+        for name, values in held.items():
+            for *slot, neuron in np.argwhere(values[0] != read[name]).tolist():
+                raise MismatchError(
+                    f"Host port reads {name} {read[name][*slot, neuron]} of neuron {neuron} where "
+                    f"the memory holds {values[0, *slot, neuron]}, in timestep {self._timestep}.",
+                    hint=_FAULT,
+                )
 
     def write(self, region: Region, first: int, records: npt.NDArray[np.uint8]) -> None:
         """Write ``uint8[count, size]`` records to a writable region through the host port.
@@ -241,7 +298,7 @@ class CoreSimulator(Instance):
         if outcome:
             raise MismatchError(
                 f"Core {_OUTCOMES[outcome].format(limit=limit)}, {when}.",
-                hint="This is a fault of the RTL or of its specification: please report it.",
+                hint=_FAULT,
             )
 
 
@@ -360,15 +417,25 @@ def build_model(
     return Model(verilog, top=top, clock=clock, trace=trace, seed=seed, report=report)
 
 
+@dataclass(frozen=True)
+class CoreRTL:
+    """What the simulator takes from the RTL of a core."""
+
+    verilog: str
+    read_latency: int
+    state_latency: int
+    fields: "Mapping[str, Sequence[StateField]]"
+
+
 @lru_cache(maxsize=16)
-def _core_verilog(spec: CoreSpec) -> tuple[str, int]:
-    """The core's Verilog and its host port's read latency [cycles]."""
+def _core_rtl(spec: CoreSpec) -> CoreRTL:
     try:
-        from spikewright.hdl.core import HOST_READ_LATENCY, Core
+        from spikewright.hdl.core import HOST_READ_LATENCY, STATE_LATENCY, Core, state_fields
         from spikewright.hdl.emit import to_verilog
     except ModuleNotFoundError as error:
         raise ToolError(
             f"The RTL needs the Python package {error.name!r}, which is not installed.",
             hint="Install it: pip install 'spikewright[fpga]'.",
         ) from None
-    return to_verilog(Core(spec), name="core"), HOST_READ_LATENCY
+    verilog = to_verilog(Core(spec), name="core")
+    return CoreRTL(verilog, HOST_READ_LATENCY, STATE_LATENCY, state_fields(spec))

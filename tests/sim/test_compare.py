@@ -1,16 +1,17 @@
 """What a comparison reports. The RTL is the real one, or one that was broken on purpose."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rtl import GREATER, break_cores
 
 from spikewright.errors import DataError, MismatchError
 from spikewright.image import CoreImage
-from spikewright.sim import compare, verilator
+from spikewright.sim import compare
 from spikewright.sim.cases import draw_case, draw_spikes
 from spikewright.sim.compare import lockstep, verify
 from spikewright.sim.golden import GoldenModel
@@ -26,22 +27,7 @@ Break = Callable[[str, str], None]
 @pytest.fixture
 def breaks(monkeypatch: pytest.MonkeyPatch) -> Break:
     """Replace a pattern wherever it is in the Verilog of every core that is built from now on."""
-    original = verilator._core_verilog
-
-    def change(pattern: str, replacement: str) -> None:
-        def mutant(spec: CoreSpec) -> tuple[str, int]:
-            verilog, latency = original(spec)
-            broken, count = re.subn(pattern, replacement, verilog)
-            assert count, f"the RTL has no {pattern!r} any more"
-            return broken, latency
-
-        monkeypatch.setattr(verilator, "_core_verilog", mutant)
-
-    return change
-
-
-GREATER = (r"(\$signed\([^()]*\)) > (\$signed\(v_threshold\))", r"\1 >= \2")
-"""A neuron spikes at its threshold, not only above."""
+    return partial(break_cores, monkeypatch)
 
 
 def ramp(threshold: int) -> CoreImage:
@@ -125,12 +111,9 @@ def test_waveform_holds_only_the_window(breaks: Break, tmp_path: Path) -> None:
 
 
 def test_difference_that_does_not_recur(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    original = verilator._core_verilog
-    verilog, latency = original(SPEC)
-    broken = re.sub(*GREATER, verilog)
-    monkeypatch.setattr(verilator, "_core_verilog", lambda spec: (broken, latency))
-    simulator = CoreSimulator(SPEC)
-    monkeypatch.setattr(verilator, "_core_verilog", original)
+    with monkeypatch.context() as patch:
+        break_cores(patch, *GREATER)
+        simulator = CoreSimulator(SPEC)
     spikes = np.zeros((1, 9, SPEC.axons), np.bool_)
     with simulator:
         mismatch = lockstep(ramp(20), spikes, simulator, waveforms=tmp_path).mismatch
@@ -255,3 +238,13 @@ def test_verify_draws_no_more_than_memory_holds(samples: int, timesteps: int) ->
     with pytest.raises(DataError, match="random spikes in all, not") as caught:
         verify(CASE.image, samples=samples, timesteps=timesteps)
     assert "another seed" in caught.value.hint
+
+
+def test_host_port_is_compared(breaks: Break) -> None:
+    breaks(r"(\bhost__r_data <= )", r"\1 1'h1 ^")
+    with CoreSimulator(SPEC) as simulator:
+        message = (
+            r"^Host port reads v -?\d+ of neuron 0 where the memory holds -?\d+, in timestep 30"
+        )
+        with pytest.raises(MismatchError, match=message):
+            lockstep(CASE.image, CASE.spikes, simulator)

@@ -6,28 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rtl import GREATER, break_cores
 
 from spikewright.errors import SpikewrightError
-from spikewright.sim import verilator
 from spikewright.sim.cases import draw_spec
 from spikewright.sim.soak import Plan, Soak, main, soak_spec
-from spikewright.spec import CoreSpec
 
 PLAN = Plan(specs=3, neuron_steps=9_000, seed=160)
 ARGUMENTS = ("--specs", "3", "--neuron-steps", "9e3", "--seed", "160", "--workers", "2")
-
-
-def break_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = verilator._core_verilog
-
-    def mutant(spec: CoreSpec) -> tuple[str, int]:
-        verilog, latency = original(spec)
-        pattern = r"(\$signed\([^()]*\)) > (\$signed\(v_threshold\))"
-        broken, count = re.subn(pattern, r"\1 >= \2", verilog)
-        assert count
-        return broken, latency
-
-    monkeypatch.setattr(verilator, "_core_verilog", mutant)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -68,7 +54,7 @@ def test_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_failure_is_kept_with_its_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    break_threshold(monkeypatch)
+    break_cores(monkeypatch, *GREATER)
     result = soak_spec(PLAN, 1, PLAN.spec_timesteps(), tmp_path)
     assert len(result.failures) == 1
     first, spec, recipe, mismatch, *_ = result.failures[0].splitlines()
@@ -83,7 +69,7 @@ def test_failure_is_kept_with_its_seed(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_failure_fails_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    break_threshold(monkeypatch)
+    break_cores(monkeypatch, *GREATER)
     arguments = [*ARGUMENTS, "--state", str(tmp_path / "state.json"), "--only", "1"]
     assert main(arguments) == 1
     printed = capsys.readouterr().out

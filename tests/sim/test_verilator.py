@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rtl import change_cores
 
 from spikewright.errors import MismatchError, SpecError, SpikewrightError, ToolError
 from spikewright.hdl.crc import CRC32C
 from spikewright.image import CoreImage
-from spikewright.sim import verilate, verilator
+from spikewright.sim import verilate
 from spikewright.sim.cases import draw_case
 from spikewright.sim.golden import GoldenModel, GoldenTarget
 from spikewright.sim.model import Model
@@ -463,9 +464,7 @@ def with_fault(verilog: str, output: str, value: str) -> str:
 def test_broken_core_raises(
     output: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verilog, latency = verilator._core_verilog(SMALL)
-    broken = with_fault(verilog, output, value)
-    monkeypatch.setattr(verilator, "_core_verilog", lambda spec: (broken, latency))
+    change_cores(monkeypatch, lambda verilog: with_fault(verilog, output, value))
     case = draw_case(24, spec=SMALL, timesteps=20)
     with CoreSimulator(SMALL) as simulator:
         simulator.load(case.image)
