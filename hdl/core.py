@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from spikewright.spec import CoreSpec, Region, index_width
 
-from .accumulator import Accumulators
+from .accumulator import Accumulators, lanes_a_memory
 from .neuron import NeuronUpdate
 from .pending import PendingSources
 from .rows import RowFetch
@@ -60,9 +60,9 @@ def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
     for slot in range(spec.delay_slots):
         word = slot << index_width(spec.groups)
         for lane in range(spec.lanes):
-            bank, offset = (lane, 0) if spec.delay_bits else (0, lane * width)
-            memory = f"accumulators.bank{bank}"
-            fields["acc"].append(StateField(lane, slot, memory, word, offset, width))
+            within = lane % lanes_a_memory(spec)
+            memory = f"accumulators.acc{lane - within}"
+            fields["acc"].append(StateField(lane, slot, memory, word, within * width, width))
     return fields
 
 

@@ -101,7 +101,7 @@ class NeuronLane(wiring.Component):
         v = sat(decay(v, a_mem) + i), or v while r > 0
         spike if v > v_threshold and r = 0: v = (0 if reset_to else v) + reset_by
 
-    Outputs are registered at stage 11. A held neuron needs no multiplexer: its factor is set to
+    A held neuron needs no multiplexer: its factor is set to
     one and its current to zero, in registers that already exist, and sat(v * 1 + 0) is v.
 
     Members
@@ -118,9 +118,9 @@ class NeuronLane(wiring.Component):
         While low, the new state rests at zero.
     awake : In(1)
         While low, registers may stand still.
-    fires : Out(1)
-        Stage 10: what ``spike`` will be.
-    new_v, new_i, new_r, spike, saturated : Out
+    spikes, saturated : Out(1)
+        Stage 10.
+    new_v, new_i, new_r : Out
         Stage 11.
     """
 
@@ -141,12 +141,11 @@ class NeuronLane(wiring.Component):
             "refractory": In(spec.refractory_bits),
             "running": In(1),
             "awake": In(1),
-            "fires": Out(1),
+            "spikes": Out(1),
+            "saturated": Out(1),
             "new_v": Out(state),
             "new_i": Out(state),
             "new_r": Out(spec.refractory_bits),
-            "spike": Out(1),
-            "saturated": Out(1),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -191,11 +190,8 @@ class NeuronLane(wiring.Component):
                 self.new_r.eq(Mux(spike_10, r_10, left_10)),
             ]
         m.d.comb += [
-            self.fires.eq(spike_10),
-            self.spike.eq(self._later(m, spike_10)),
-            self.saturated.eq(
-                self._later(m, self._later(m, i_clamped_6, 4) | self._later(m, v_clamped_8, 2))
-            ),
+            self.spikes.eq(spike_10),
+            self.saturated.eq(self._later(m, i_clamped_6, 4) | self._later(m, v_clamped_8, 2)),
         ]
         return m
 

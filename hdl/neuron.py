@@ -10,7 +10,7 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import acc_lanes
 from .lane import NeuronLane
-from .layouts import Write, passed_on, struct
+from .layouts import Write, following, passed_on, struct
 
 __all__ = ["NeuronUpdate", "commit_layout"]
 
@@ -87,8 +87,7 @@ class NeuronUpdate(wiring.Component):
         self, m: Module, names: tuple[str, ...], group: Signal, written: Write
     ) -> list[data.View]:
         """Memories of some parameters, one a lane; their output, a cycle after ``group``."""
-        en, addr, record = written
-        lane_bits = (self._spec.lanes - 1).bit_length()
+        lane_en, addr, record = written
         fields = self._spec.memories[Region.NEURONS].layout.fields
         layout = struct(Layout(tuple(field for field in fields if field.name in names)))
         outputs = []
@@ -97,8 +96,8 @@ class NeuronUpdate(wiring.Component):
             m.submodules[f"{names[0]}{lane}"] = memory
             write_port = memory.write_port()
             m.d.comb += [
-                write_port.addr.eq(addr >> lane_bits),
-                write_port.en.eq(en & (addr[:lane_bits] == lane)),
+                write_port.addr.eq(addr),
+                write_port.en.eq(lane_en[lane]),
             ]
             m.d.comb += [write_port.data[name].eq(record[name]) for name, _ in layout]
             outputs.append(_read(m, memory, group, self.awake))
@@ -143,8 +142,10 @@ class NeuronUpdate(wiring.Component):
         m.submodules.levels = levels = Memory(
             shape=self.level_data.shape(), depth=spec.groups, init=[]
         )
+        spikes = Cat(lane.spikes for lane in lanes)
+        saturated = Cat(lane.saturated for lane in lanes)
         spiked = Signal()
-        m.d.sync += spiked.eq(valid[-2] & ~self.flush & Cat(lane.fires for lane in lanes).any())
+        m.d.sync += spiked.eq(valid[-2] & ~self.flush & spikes.any())
         level_write = levels.write_port()
         level = Signal.like(self.level_data)
         m.d.sync += level.eq(_read(m, levels, groups[9], self.awake))
@@ -157,8 +158,8 @@ class NeuronUpdate(wiring.Component):
             self.commit.last.eq(level.last),
             self.commit.end.eq(level.end),
             self.commit.spiked.eq(spiked),
-            self.commit.spikes.eq(Cat(lane.spike for lane in lanes)),
-            self.commit.saturated.eq(Cat(lane.saturated for lane in lanes)),
+            self.commit.spikes.eq(following(m, spikes, "spikes", when=self.awake)),
+            self.commit.saturated.eq(following(m, saturated, "saturated", when=self.awake)),
         ]
         self._connect_lanes(m, lanes, groups, writing)
         return m
@@ -168,7 +169,10 @@ class NeuronUpdate(wiring.Component):
     ) -> None:
         spec = self._spec
         # Host writes ripple from memory to memory, so that no register has to reach them all.
-        early = (self.neuron_en, self.neuron_addr, self.neuron_data)
+        lane_bits = (spec.lanes - 1).bit_length()
+        lane_en = Signal(spec.lanes)
+        m.d.comb += lane_en.eq(self.neuron_en << self.neuron_addr[:lane_bits])
+        early = (lane_en, self.neuron_addr[lane_bits:], self.neuron_data)
         later = passed_on(m, early, "written1")
         last = passed_on(m, later, "written2")
         current = self._parameters(m, ("bias", "a_syn"), groups[0], early)
