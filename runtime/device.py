@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from fastcrc import crc32
 
+from spikewright.closing import Closing
 from spikewright.errors import BoardError, LinkError, SpecError
 from spikewright.frames import (
     ID_SIZE,
@@ -60,7 +59,7 @@ class DeviceRun:
     counters: dict[str, int]
 
 
-class Device:
+class Device(Closing):
     """The device on a serial port; a context manager that gives the port back.
 
     Parameters
@@ -294,17 +293,6 @@ class Device:
     def close(self) -> None:
         """Give the port back. Harmless if done twice."""
         self.link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _check_records(spec: CoreSpec, max_payload: int) -> None:

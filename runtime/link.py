@@ -2,14 +2,13 @@
 
 import errno
 import time
-from types import TracebackType
-from typing import Self
 
 import serial
 from cobs import cobs
 from fastcrc import crc32
 from serial.tools import list_ports
 
+from spikewright.closing import Closing
 from spikewright.errors import LinkError
 from spikewright.frames import BITS_A_BYTE, CRC_SIZE, LinkSpec
 
@@ -52,7 +51,7 @@ def available_ports() -> list[str]:
     ]
 
 
-class Link:
+class Link(Closing):
     """An open serial port, exclusive, that carries frames.
 
     Parameters
@@ -162,17 +161,6 @@ class Link:
     def close(self) -> None:
         """Give the port back. Harmless if done twice."""
         self._serial.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _cannot_open(port: str, baud_hz: int, error: OSError | ValueError) -> LinkError:

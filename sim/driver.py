@@ -4,12 +4,12 @@ import ctypes
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spikewright.closing import Closing
 from spikewright.errors import SpikewrightError, ToolError
 
 from .verilate import TraceFormat
@@ -116,7 +116,7 @@ def bind(path: Path, functions: Iterable[tuple[Any, ...]]) -> ctypes.CDLL:
     return library
 
 
-class Instance:
+class Instance(Closing):
     """One instance of a compiled model; owns its memory and its waveform file.
 
     Parameters
@@ -193,17 +193,6 @@ class Instance:
         if self._pointer is not None:
             self._library.bench_close(self._pointer)
             self._pointer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()

@@ -4,8 +4,9 @@ import os
 import select
 import threading
 import tty
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
+
+from spikewright.closing import Closing
 
 __all__ = ["Line", "Terminal"]
 
@@ -26,7 +27,7 @@ class Line(Protocol):
         """Take bytes from the host, go on for a while, and give what is sent to it meanwhile."""
 
 
-class Terminal:
+class Terminal(Closing):
     """Serve a device on a pseudo-terminal in raw mode, from a thread, until closed.
 
     Hosts may open and close it as they like. While nothing is going on, the thread sleeps. If the
@@ -101,14 +102,3 @@ class Terminal:
         os.close(self._wake_in)
         if self._error is not None:
             raise self._error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()

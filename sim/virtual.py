@@ -3,12 +3,11 @@
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from spikewright.closing import Closing
 from spikewright.errors import SpikewrightError
 from spikewright.frames import BITS_A_BYTE, LinkSpec
 from spikewright.image import CoreImage
@@ -69,7 +68,7 @@ class _Simulation:
             self._board = None
 
 
-class VirtualBoard:
+class VirtualBoard(Closing):
     """A board that is simulated, down to the bits on its pins, and a serial port to it.
 
     It runs in a thread of this process and uses no processor time while nothing is going on.
@@ -141,17 +140,6 @@ class VirtualBoard:
             self._terminal.close()
         finally:
             self._simulation.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class VirtualTarget:
