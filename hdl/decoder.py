@@ -339,13 +339,7 @@ class CommandDecoder(wiring.Component):
             with m.If(self.end):
                 m.next = "send"
         with m.State("read"):
-            m.d.comb += [
-                self.o.valid.eq(records.o.valid),
-                self.o.payload.eq(records.o.payload),
-                records.o.ready.eq(self.o.ready),
-            ]
-            with m.If(records.done):
-                m.next = "send"
+            self._pass_on(m, records)
         with m.State("compare"):
             m.d.comb += [
                 load.i_commit.valid.eq(self.i.valid),
@@ -384,10 +378,14 @@ class CommandDecoder(wiring.Component):
             m.d.comb += writer.start.eq(1)
             m.next = "writing"
         with m.State("writing"):
-            m.d.comb += [
-                self.o.valid.eq(writer.o.valid),
-                self.o.payload.eq(writer.o.payload),
-                writer.o.ready.eq(self.o.ready),
-            ]
-            with m.If(writer.done):
-                m.next = "send"
+            self._pass_on(m, writer)
+
+    def _pass_on(self, m: Module, part: RecordAccess | ReplyWriter) -> None:
+        """Let a part give the payload of the reply; send it when the part is done."""
+        m.d.comb += [
+            self.o.valid.eq(part.o.valid),
+            self.o.payload.eq(part.o.payload),
+            part.o.ready.eq(self.o.ready),
+        ]
+        with m.If(part.done):
+            m.next = "send"

@@ -1,6 +1,6 @@
 """Whole, undamaged requests out of the bytes of a line."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.memory import Memory, ReadPort, WritePort
@@ -90,38 +90,29 @@ class FrameReceiver(wiring.Component):
         tail: Signal,
     ) -> None:
         """Write payloads from `head` on, and move it on only for a good frame."""
-        link = self._link
-        depth = link.window * link.max_payload
         header = REQUEST.size
-        longest = header + link.max_payload + CRC_SIZE
-        m.submodules.decoder = decoder = COBSDecoder()
-        m.submodules.crc = crc = CRC32C()
-        wiring.connect(m, wiring.flipped(self.i), decoder.i)
-
-        frame = Signal(frame_layout(link))
-        size = Signal(range(longest + 2))
-        w_addr = Signal(range(depth))
-        # The CRC needs no place: the frame fits if all but CRC_SIZE bytes found room.
-        room = Signal(signed(depth.bit_length() + 1))
-        in_order = Signal()
+        longest = header + self._link.max_payload + CRC_SIZE
         finished = Signal()
+        decoder, crc = self._decode(m, finished)
+        frame = Signal(frame_layout(self._link))
+        size = Signal(range(longest + 2))
+        in_order = Signal()
         good = Signal()
         byte = decoder.o.payload
+        taken = decoder.o.valid & decoder.o.ready
+        begin = taken & (size == 0)
+        more = taken & ~byte.end & (size >= header) & (size <= longest)
+        room = self._write(m, w_port, byte.data, begin, more, head, tail)
         m.d.comb += [
-            decoder.o.ready.eq(crc.i.ready & ~finished),
-            crc.i.payload.eq(byte.data),
-            crc.i.valid.eq(decoder.o.valid & ~byte.end & ~finished),
-            crc.clear.eq(finished),
-            w_port.addr.eq(w_addr),
-            w_port.data.eq(byte.data),
             frames.w_data.eq(frame),
             self.active.eq(
                 self.i.valid | ~crc.i.ready | finished | (frames.level != 0) | self.o_frame.valid
             ),
+            # The CRC needs no place: the frame fits if all but CRC_SIZE bytes found room.
             in_order.eq((size >= header + CRC_SIZE) & (size <= longest) & (room >= -CRC_SIZE)),
         ]
         m.d.sync += finished.eq(0)
-        with m.If(decoder.o.valid & decoder.o.ready):
+        with m.If(taken):
             with m.If(byte.end):
                 m.d.sync += [
                     finished.eq(1),
@@ -130,11 +121,6 @@ class FrameReceiver(wiring.Component):
                 ]
             with m.Elif(size <= longest):
                 m.d.sync += size.eq(size + 1)
-                with m.If(size >= header):
-                    m.d.comb += w_port.en.eq(room > 0)
-                    m.d.sync += [w_addr.eq(w_addr + 1), room.eq(room - 1)]
-            with m.If(size == 0):
-                m.d.sync += [room.eq(depth - (head - tail)[: len(head)]), w_addr.eq(head)]
             for k in range(header):
                 with m.If(~byte.end & (size == k)):
                     m.d.sync += frame.as_value().word_select(k, 8).eq(byte.data)
@@ -143,6 +129,41 @@ class FrameReceiver(wiring.Component):
             m.d.comb += [frames.w_en.eq(good), self.error.eq(~good)]
             with m.If(good):
                 m.d.sync += head.eq(head + frame.length)
+
+    def _decode(self, m: Module, clear: Signal) -> tuple[COBSDecoder, CRC32C]:
+        """Bytes of frames and the CRC over them; they wait for the CRC, and while it is cleared."""
+        m.submodules.decoder = decoder = COBSDecoder()
+        m.submodules.crc = crc = CRC32C()
+        wiring.connect(m, wiring.flipped(self.i), decoder.i)
+        byte = decoder.o.payload
+        m.d.comb += [
+            decoder.o.ready.eq(crc.i.ready & ~clear),
+            crc.i.payload.eq(byte.data),
+            crc.i.valid.eq(decoder.o.valid & ~byte.end & ~clear),
+            crc.clear.eq(clear),
+        ]
+        return decoder, crc
+
+    def _write(
+        self,
+        m: Module,
+        port: WritePort,
+        byte: Value,
+        begin: Value,
+        more: Value,
+        head: Signal,
+        tail: Signal,
+    ) -> Signal:
+        """Write bytes from `head` on while there is room; return it, negative for those without."""
+        depth = self._link.window * self._link.max_payload
+        w_addr = Signal(range(depth))
+        room = Signal(signed(depth.bit_length() + 1))
+        m.d.comb += [port.addr.eq(w_addr), port.data.eq(byte), port.en.eq(more & (room > 0))]
+        with m.If(begin):
+            m.d.sync += [room.eq(depth - (head - tail)[: len(head)]), w_addr.eq(head)]
+        with m.Elif(more):
+            m.d.sync += [w_addr.eq(w_addr + 1), room.eq(room - 1)]
+        return room
 
     def _present(self, m: Module, r_port: ReadPort, frames: SyncFIFOBuffered, tail: Signal) -> None:
         """Show the oldest frame and its bytes, which pass the memory and a register."""

@@ -15,7 +15,26 @@ from .receiver import FrameReceiver
 from .transmitter import ReplyTransmitter
 from .uart import UARTReceiver, UARTTransmitter
 
-__all__ = ["Top"]
+__all__ = ["Top", "connect_core"]
+
+
+def connect_core(m: Module, decoder: CommandDecoder, core: Core, counters: Counters) -> None:
+    """Wire a command processor to its core, all but the axon spikes, and the counters to both."""
+    wiring.connect(m, decoder.host, core.host)
+    wiring.connect(m, decoder.counters, counters.port)
+    spikes = core.spikes
+    m.d.comb += [
+        core.step.eq(decoder.step),
+        core.clear.eq(decoder.clear),
+        decoder.busy.eq(core.busy),
+        decoder.spikes.eq(spikes),
+        counters.step.eq(decoder.step),
+        counters.axon.eq(core.i_spikes.valid & core.i_spikes.ready),
+        counters.cycle.eq(core.events.cycle),
+        counters.synapses.eq(core.events.synapses),
+        counters.saturated.eq(core.events.saturated),
+        counters.spikes.eq(spikes.mask & spikes.en.replicate(len(spikes.mask))),
+    ]
 
 
 class Top(wiring.Component):
@@ -81,8 +100,7 @@ class Top(wiring.Component):
         wiring.connect(m, decoder.o_send, transmitter.i_send)
         wiring.connect(m, transmitter.o, uart_tx.i)
         wiring.connect(m, decoder.o_spikes, core.i_spikes)
-        wiring.connect(m, decoder.host, core.host)
-        wiring.connect(m, decoder.counters, counters.port)
+        connect_core(m, decoder, core, counters)
         parts = (uart_rx, uart_tx, receiver, transmitter, decoder)
         m.d.comb += [
             uart_rx.rx.eq(self.rx),
@@ -92,16 +110,6 @@ class Top(wiring.Component):
             receiver.rewind.eq(decoder.rewind),
             transmitter.sequence.eq(decoder.sequence),
             decoder.locked.eq(transmitter.locked),
-            decoder.busy.eq(core.busy),
-            decoder.spikes.eq(core.spikes),
-            core.step.eq(decoder.step),
-            core.clear.eq(decoder.clear),
-            counters.step.eq(decoder.step),
-            counters.axon.eq(core.i_spikes.valid & core.i_spikes.ready),
-            counters.cycle.eq(core.events.cycle),
-            counters.synapses.eq(core.events.synapses),
-            counters.saturated.eq(core.events.saturated),
-            counters.spikes.eq(core.spikes.mask & core.spikes.en.replicate(spec.lanes)),
             counters.error.eq(receiver.error),
             self.image_valid.eq(decoder.image_valid),
             self.active.eq(Cat(part.active for part in parts).any()),

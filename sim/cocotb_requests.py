@@ -26,6 +26,7 @@ from spikewright.hdl.core import Core
 from spikewright.hdl.counters import Counters
 from spikewright.hdl.decoder import CommandDecoder
 from spikewright.hdl.spikes import ring_bytes
+from spikewright.hdl.top import connect_core
 from spikewright.hdl.transmitter import Reply
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region
@@ -69,8 +70,7 @@ class Executor(wiring.Component):
         m.submodules.counters = counters = Counters(SPEC)
         for name in ("i_frame", "i", "o", "o_send"):
             wiring.connect(m, getattr(decoder, name), wiring.flipped(getattr(self, name)))
-        wiring.connect(m, decoder.host, core.host)
-        wiring.connect(m, decoder.counters, counters.port)
+        connect_core(m, decoder, core, counters)
         m.d.comb += [
             decoder.end.eq(self.end),
             decoder.locked.eq(self.locked),
@@ -80,16 +80,6 @@ class Executor(wiring.Component):
             core.i_spikes.payload.eq(decoder.o_spikes.payload),
             core.i_spikes.valid.eq(decoder.o_spikes.valid & self.spikes_en),
             decoder.o_spikes.ready.eq(core.i_spikes.ready & self.spikes_en),
-            core.step.eq(decoder.step),
-            core.clear.eq(decoder.clear),
-            decoder.busy.eq(core.busy),
-            decoder.spikes.eq(core.spikes),
-            counters.step.eq(decoder.step),
-            counters.axon.eq(core.i_spikes.valid & core.i_spikes.ready),
-            counters.cycle.eq(core.events.cycle),
-            counters.synapses.eq(core.events.synapses),
-            counters.saturated.eq(core.events.saturated),
-            counters.spikes.eq(core.spikes.mask & core.spikes.en.replicate(SPEC.lanes)),
         ]
         return m
 
