@@ -60,8 +60,9 @@ def run_bench(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "top.v").write_text(verilog)
     log = folder / "bench.log"
+    runtime = vpi_runtime(Build(optimize=optimize or 1))
     with _runner(folder) as runner:
-        _build(runner, top, folder, optimize)
+        _build(runner, top, folder, f"-O{optimize}", runtime)
         results = runner.test(
             test_module=module,
             hdl_toplevel=top,
@@ -72,23 +73,18 @@ def run_bench(
             results_xml=str(folder / "results.xml"),
             log_file=log,
         )
-    ran, failed = get_results(results)
-    if failed:
-        raise MismatchError(f"{failed} of {ran} tests of {module} failed.", hint=f"See {log}.")
-    if not ran:
-        raise ToolError(f"No test of {module} ran.", hint=f"See {log}.")
-    return ran
+    return _tests_run(results, module, log)
 
 
-def _build(runner: Runner, top: str, folder: Path, optimize: Literal[0, 1, 2, 3]) -> None:
-    """Build ``top.v`` in a folder, with Verilator's runtime from the cache."""
+def _build(runner: Runner, top: str, folder: Path, flags: str, runtime: Sequence[Path]) -> None:
+    """Build ``top.v`` in a folder, with flags for the C++ compiler and the runtime's objects."""
     runner.build(
         sources=[folder / "top.v"],
         hdl_toplevel=top,
         build_dir=folder,
         build_args=[
-            *("-Wno-fatal", "-O3", "-CFLAGS", f"-O{optimize}"),
-            *(str(part.resolve()) for part in vpi_runtime(Build(optimize=optimize or 1))),
+            *("-Wno-fatal", "-O3", "-CFLAGS", flags),
+            *(str(part.resolve()) for part in runtime),
         ],
         timescale=("1ns", "1ns"),
         always=True,
@@ -111,7 +107,7 @@ def _runner(folder: Path) -> Iterator[Runner]:
     os.environ.update(wanted)
     try:
         yield get_runner("verilator")
-    except SystemExit as error:
+    except (SystemExit, RuntimeError) as error:
         raise ToolError(f"cocotb's runner failed: {error}.", hint=f"See {folder}.") from None
     finally:
         for name, value in before.items():
@@ -119,3 +115,13 @@ def _runner(folder: Path) -> Iterator[Runner]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def _tests_run(results: Path, module: str, log: Path) -> int:
+    """How many tests ran, as the results say; all must have passed."""
+    ran, failed = get_results(results)
+    if failed:
+        raise MismatchError(f"{failed} of {ran} tests of {module} failed.", hint=f"See {log}.")
+    if not ran:
+        raise ToolError(f"No test of {module} ran.", hint=f"See {log}.")
+    return ran
