@@ -48,8 +48,8 @@ def read_nir(path: Path | str) -> Network:
     Raises
     ------
     ModelError
-        A file that is not there, damaged, not NIR or over 256 MiB; nodes that the compiler does
-        not have or whose sizes do not follow from the graph.
+        A file that is not there, no regular file, damaged, not NIR or over 256 MiB; nodes that the
+        compiler does not have or whose sizes do not follow from the graph.
     """
     source = Path(path)
     try:

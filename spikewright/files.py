@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spikewright.errors import DataError, SpecError
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
-from spikewright.storage import read_file, replace_file
+from spikewright.storage import check_regular, read_file, replace_file
 from spikewright.target import RunResult
 
 __all__ = [
@@ -54,10 +54,11 @@ def read_arrays(path: Path | str) -> Arrays:
     Raises
     ------
     DataError
-        The file cannot be read, is damaged, too large, or holds objects.
+        The file cannot be read, is no regular file, is damaged, too large, or holds objects.
     """
     source = Path(path)
     try:
+        check_regular(source)
         with zipfile.ZipFile(source) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_BYTES:

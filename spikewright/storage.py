@@ -5,17 +5,32 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["read_file", "replace_file"]
+__all__ = ["check_regular", "read_file", "replace_file"]
 
 
-def read_file(path: Path | str, most: int) -> bytes:
-    """Read a file of at most so many bytes; ``/dev/zero`` has more.
+def check_regular(path: Path | str) -> None:
+    """Refuse a pipe or a device, before it is opened: it may have no end, or never begin.
+
+    What is not there, and a folder, is left to whoever opens it.
 
     Raises
     ------
     OSError
-        It cannot be read or is larger.
     """
+    source = Path(path)
+    if source.exists() and not (source.is_file() or source.is_dir()):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+
+
+def read_file(path: Path | str, most: int) -> bytes:
+    """Read a regular file of at most so many bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is larger, or is a pipe or a device.
+    """
+    check_regular(path)
     with Path(path).open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:

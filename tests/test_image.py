@@ -249,10 +249,12 @@ def test_files_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ImageError) as error:
         CoreImage.load(missing)
     assert error.value.what == f"Cannot read image {str(missing)!r}: No such file or directory."
-    monkeypatch.setattr("spikewright.image.MAX_FILE_BYTES", 1 << 20)
+    large = tmp_path / "large.core"
+    large.write_bytes(bytes(100))
+    monkeypatch.setattr("spikewright.image.MAX_FILE_BYTES", 99)
     with pytest.raises(ImageError) as error:
-        CoreImage.load("/dev/zero")
-    assert error.value.what == "Cannot read image '/dev/zero': File too large."
+        CoreImage.load(large)
+    assert error.value.what == f"Cannot read image {str(large)!r}: File too large."
     nowhere = tmp_path / "no folder" / "model.core"
     with pytest.raises(ImageError) as error:
         small_image().save(nowhere)
