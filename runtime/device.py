@@ -8,7 +8,7 @@ import numpy.typing as npt
 from fastcrc import crc32
 
 from spikewright.closing import Closing
-from spikewright.errors import BoardError, LinkError, SpecError
+from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
 from spikewright.frames import (
     ID_SIZE,
     REQUEST_PAYLOADS,
@@ -224,9 +224,23 @@ class Device(Closing):
         self._is_interrupted = False
 
     def record(self, first_group: int = 0, group_count: int | None = None) -> None:
-        """Report the spikes of these neuron groups only; of all, without arguments."""
+        """Report the spikes of these neuron groups only; of all, without arguments.
+
+        Raises
+        ------
+        SpikewrightError
+            Groups that the spec has not.
+        """
+        spec = self.image.spec
         if group_count is None:
-            group_count = self.image.spec.groups - first_group
+            group_count = spec.groups - first_group
+        if min(first_group, group_count) < 0 or first_group + group_count > spec.groups:
+            raise SpikewrightError(
+                f"Recorded groups must be among the spec's {spec.groups}, "
+                f"not {group_count} from {first_group} on.",
+                hint=f"Give the first, counted from 0, and how many: groups of {spec.lanes} "
+                "neurons. Without arguments all are recorded.",
+            )
         self.session.request(
             Request(Command.RECORD, first_group=first_group, group_count=group_count)
         )

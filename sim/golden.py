@@ -221,7 +221,10 @@ class GoldenModel:
         """
         if samples is not None:
             if samples < 1:
-                raise SpikewrightError(f"Samples must be at least 1, not {samples}.")
+                raise SpikewrightError(
+                    f"Samples must be at least 1, not {samples}.",
+                    hint="Give as many as the input spikes have; the default is 1.",
+                )
             self.samples = samples
         spec = self.image.spec
         shape = (self.samples, spec.neurons)

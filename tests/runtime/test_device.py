@@ -228,7 +228,23 @@ def test_recorded_groups() -> None:
         device.record()
         assert device.run(spikes).spikes.all()
         with pytest.raises(BoardError, match="refused RECORD: the records are out of its range"):
-            device.record(7, 2)
+            device.session.request(Request(Command.RECORD, first_group=7, group_count=2))
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "said"),
+    [(7, 2, "2 from 7"), (-1, 2, "2 from -1"), (2, -1, "-1 from 2"), (9, None, "-1 from 9")],
+)
+def test_recorded_groups_that_are_none(first: int, count: int | None, said: str) -> None:
+    spikes = np.zeros((1, SPEC.axons), np.bool_)
+    with connect(DeviceModel(SPEC)) as device:
+        device.load(storm(SPEC))
+        with pytest.raises(SpikewrightError) as error:
+            device.record(first, count)
+        assert error.value.what == f"Recorded groups must be among the spec's 8, not {said} on."
+        assert "groups of 8 neurons" in error.value.hint
+        device.record(8)
+        assert not device.run(spikes).spikes.any()
 
 
 def test_only_some_axons_and_no_timesteps() -> None:

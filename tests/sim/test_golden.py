@@ -395,8 +395,9 @@ def test_wrong_runs_are_refused() -> None:
         model.run(np.zeros((2, 1, 3), np.bool_))
     with pytest.raises(SpikewrightError, match=shape + r", not \(1, 3\)\."):
         target.run(np.zeros((1, 3), np.bool_))
-    with pytest.raises(SpikewrightError, match=r"^Samples must be at least 1, not 0\.$"):
+    with pytest.raises(SpikewrightError, match=r"^Samples must be at least 1, not 0\.\n") as error:
         GoldenModel(lif_image(), 0)
+    assert error.value.hint
 
 
 def test_target_runs_each_sample_from_a_cleared_state() -> None:
