@@ -135,7 +135,8 @@ def build_library(
         (folder / "memories.inc").write_text(_memories(header, top))
         # One unit: the compiler reads the headers once, and the driver's calls can be inlined.
         parts = [driver.resolve(), *sorted(folder.glob("Vtop*.cpp"))]
-        (folder / "all.cpp").write_text("".join(f'#include "{part}"\n' for part in parts))
+        lines = [b'#include "%s"\n' % os.fsencode(part) for part in parts]
+        (folder / "all.cpp").write_bytes(b"".join(lines))
         plain = Build(trace=build.trace)
         objects = [str(_runtime(name, plain, run)) for name in _RUNTIME[build.trace]]
         compress = ("-llz4", "-lz") if build.trace == "fst" else ()

@@ -24,11 +24,13 @@ class Table:
     rows: Sequence[Sequence[str]]
     title: str = ""
 
-    def __str__(self) -> str:
-        lines = [[_plain(cell, "") for cell in line] for line in (self.columns, *self.rows)]
+    def text(self, encoding: str) -> str:
+        """Columns side by side, of characters that an encoding has."""
+        table = (self.columns, *self.rows)
+        lines = [[_plain(cell, "", encoding) for cell in line] for line in table]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-        return "\n".join([_plain(self.title, ""), *text] if self.title else text)
+        return "\n".join([_plain(self.title, "", encoding), *text] if self.title else text)
 
 
 class Console:
@@ -152,17 +154,25 @@ def explain(error: Exception) -> tuple[SpikewrightError, str]:
     return shown, kind
 
 
-def _plain(text: str, kept: str = "\n\t") -> str:
+def _plain(text: str, kept: str = "\n\t", encoding: str = "utf-8") -> str:
     """Escape what a terminal would obey, or could not show: names in files are anybody's."""
-    return "".join(
+    harmless = "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
     )
+    return harmless.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _print(part: Table | str, file: TextIO) -> None:
-    if not (isinstance(part, Table) and file.isatty()):
-        print(part if isinstance(part, Table) else _plain(part), file=file)
-        return
+    encoding = file.encoding or "utf-8"
+    if isinstance(part, str):
+        print(_plain(part, encoding=encoding), file=file)
+    elif file.isatty() and encoding.lower().startswith("utf"):
+        _draw(part, file)
+    else:
+        print(part.text(encoding), file=file)
+
+
+def _draw(part: Table, file: TextIO) -> None:
     import rich.box
     import rich.console
     import rich.table

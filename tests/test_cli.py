@@ -363,6 +363,45 @@ def test_traceback_only_if_asked_for(cli: Cli, capsys: pytest.CaptureFixture[str
         assert "Error: Cannot read image 'absent.core': No such file or directory.\n" in err
 
 
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("ascii", r"mod\xe8le\u2192"), ("latin-1", r"modèle\u2192")]
+)
+def test_output_that_is_not_utf8(
+    encoding: str, name: str, files: Path, image: Path, tmp_path: Path
+) -> None:
+    """As with an old locale; names that it cannot show are escaped."""
+    model, output = tmp_path / "modèle→.nir", tmp_path / "modèle→.core"
+    model.write_bytes((files / "model.nir").read_bytes())
+
+    def said(*arguments: object, **environment: str) -> str:
+        done = subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            env=os.environ | {"PYTHONIOENCODING": encoding} | environment,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+        return done.stdout.decode(encoding)
+
+    assert f"{name}.core: 8 neurons" in said("compile", model, "-o", output, *SEMANTICS)
+    assert f" {name}\n" in said("info", output)
+    assert name in said("doctor", SPIKEWRIGHT_CACHE=str(tmp_path / "modèle→"))
+    assert said("verify", image, "--samples", 1).startswith("Equal")
+
+
+def test_build_in_a_locale_that_has_not_the_folders_name(image: Path, tmp_path: Path) -> None:
+    names = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [COMMAND, "verify", str(image), "--samples", "1"],
+        env=os.environ | names | {"SPIKEWRIGHT_CACHE": str(tmp_path / "è→")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("Equal"), done.stderr
+
+
 def test_plain_output_in_a_pipe_and_a_full_disk(image: Path) -> None:
     text = subprocess_output(0, "info", str(image))
     assert "\x1b" not in text
