@@ -4,7 +4,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,87 +14,14 @@ from spikewright.target import Progress, Report
 
 from .cases import draw_spikes
 from .golden import GoldenModel
+from .mismatch import BEFORE, COUNTED, UPDATED, Mismatch, Trace, describe, first_difference
 from .verilator import CoreSimulator
 
-__all__ = ["BEFORE", "LockstepReport", "Mismatch", "lockstep", "verify"]
+__all__ = ["LockstepReport", "lockstep", "verify"]
 
-BEFORE = 3
-"""Timesteps shown before the first difference; one is shown after it."""
 _CHUNK_VALUES = 1 << 20
 _MOST_DRAWN = 1 << 27
 """Random spikes, each of which takes a float64 while it is drawn."""
-_UPDATED = ("i", "v", "spike", "refractory")
-"""What a neuron's update writes, in the order in which one follows from the other."""
-_COUNTED = ("cycles", "synapses", "saturations")
-
-Trace = dict[str, npt.NDArray[Any]]
-"""A variable's value after each timestep: ``[timesteps]``, ``[timesteps, neurons]``, or
-``[timesteps, delay_slots, neurons]`` for ``acc``."""
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """The first difference between golden model and RTL.
-
-    Attributes
-    ----------
-    sample, timestep : int
-    neuron : int or None
-        None where the variable belongs to no neuron, as ``cycles``.
-    slot : int or None
-        Delay slot of an accumulator.
-    variable : str
-        ``i``, ``v``, ``spike``, ``refractory``, ``acc``, ``cycles``, ``synapses`` or
-        ``saturations``.
-    golden, rtl : int
-        The two values.
-    columns : tuple of str
-        Names of the variables in ``rows``.
-    rows : tuple of (int, tuple of int, tuple of int)
-        The two traces around it: timestep, golden's values, the RTL's.
-    waveform : Path or None
-        Waveform of the timesteps in ``rows``, if asked for.
-    recurred : bool
-        False if the run that wrote the waveform did not show the difference.
-    """
-
-    sample: int
-    timestep: int
-    neuron: int | None
-    slot: int | None
-    variable: str
-    golden: int
-    rtl: int
-    columns: tuple[str, ...]
-    rows: tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]
-    waveform: Path | None = None
-    recurred: bool = True
-
-    def __str__(self) -> str:
-        where = "" if self.neuron is None else f", neuron {self.neuron}"
-        lines = [
-            f"Sample {self.sample}, timestep {self.timestep}{where}: "
-            f"{self.variable} is {self.golden} in the golden model and {self.rtl} in the RTL.",
-            "Around it (golden | RTL):",
-            *self._table(),
-        ]
-        if self.waveform is not None:
-            lines.append(f"Waveform of these timesteps: {self.waveform}")
-            if not self.recurred:
-                lines.append("The run that wrote it did not show the difference: it depends on")
-                lines.append("stalls, or on what was in the core before.")
-        return "\n".join(lines)
-
-    def _table(self) -> list[str]:
-        """Lines of the two traces, ``golden | RTL``, differences marked with a star."""
-        cells = [["timestep", *(f"{name}  " for name in self.columns)]]
-        for timestep, golden, rtl in self.rows:
-            pairs = (
-                f"{a} | {b}{' *' if a != b else '  '}" for a, b in zip(golden, rtl, strict=True)
-            )
-            cells.append([str(timestep), *pairs])
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return ["  ".join(map(str.rjust, row, widths)).rstrip() for row in cells]
 
 
 @dataclass(frozen=True)
@@ -261,11 +187,11 @@ class _Pair:
         self._model.clear()
         self._simulator.clear()
         spec = self._model.image.spec
-        size = max(BEFORE + 1, _CHUNK_VALUES // (spec.neurons * (spec.delay_slots + len(_UPDATED))))
+        size = max(BEFORE + 1, _CHUNK_VALUES // (spec.neurons * (spec.delay_slots + len(UPDATED))))
         before: list[tuple[Trace, Trace]] = []
         for first in range(0, len(stimulus), size):
             part = self._advance(stimulus[first : first + size])
-            found = _first_difference(*part)
+            found = first_difference(*part)
             if found is None:
                 before = [part]
                 continue
@@ -276,7 +202,7 @@ class _Pair:
             golden, rtl = map(_join, zip(*before, part, *after, strict=True))
             skipped = len(before) * size
             row, at = found[0] + skipped, found[1:]
-            return _describe(sample, first - skipped, row, at, golden, rtl)
+            return describe(sample, first - skipped, row, at, golden, rtl)
         self._simulator.check_read_back()
         return None
 
@@ -314,7 +240,7 @@ def _rtl_trace(
     simulator: CoreSimulator, stimulus: npt.NDArray[np.bool_], stall_seed: int | None
 ) -> Trace:
     run = simulator.run(stimulus, record=True, stall_seed=stall_seed)
-    trace: Trace = {"spike": run.spikes} | {name: getattr(run, name) for name in _COUNTED}
+    trace: Trace = {"spike": run.spikes} | {name: getattr(run, name) for name in COUNTED}
     for name in ("v", "i", "refractory", "acc"):
         if getattr(run, name) is not None:
             trace[name] = getattr(run, name)
@@ -323,61 +249,6 @@ def _rtl_trace(
 
 def _join(traces: tuple[Trace, ...]) -> Trace:
     return {name: np.concatenate([trace[name] for trace in traces]) for name in traces[0]}
-
-
-def _first_difference(golden: Trace, rtl: Trace) -> tuple[int, str, tuple[int, ...]] | None:
-    """Timestep, variable and index of the first difference.
-
-    In one timestep the neuron updated first counts, since neurons of later levels and all
-    accumulators may be wrong because of it; then accumulators, then what is only counted.
-    """
-    unequal = {
-        name: golden[name] != rtl[name]
-        for name in golden
-        if not np.array_equal(golden[name], rtl[name])
-    }
-    if not unequal:
-        return None
-    timestep = min(int(np.argwhere(where)[0, 0]) for where in unequal.values())
-    found = []
-    for name, where in unequal.items():
-        for index in np.argwhere(where[timestep])[:1].tolist():
-            if name in _UPDATED:
-                found.append(((0, index[0], _UPDATED.index(name)), name, tuple(index)))
-            else:
-                found.append(((1, int(name in _COUNTED), 0), name, tuple(index)))
-    _, name, index = min(found)
-    return timestep, name, index
-
-
-def _describe(
-    sample: int, first: int, row: int, at: tuple[str, tuple[int, ...]], golden: Trace, rtl: Trace
-) -> Mismatch:
-    """The mismatch in row ``row`` of the traces, which begin at timestep ``first``."""
-    name, index = at
-    columns: dict[str, tuple[str, tuple[int, ...]]]
-    if index:
-        slot = index[0] if name == "acc" else (first + row) % golden["acc"].shape[1]
-        columns = {kept: (kept, index[-1:]) for kept in _UPDATED if kept in golden}
-        columns[f"acc[{slot}]"] = ("acc", (slot, index[-1]))
-    else:
-        columns = {counted: (counted, ()) for counted in _COUNTED}
-    timesteps = range(max(0, row - BEFORE), min(row + 2, len(rtl["cycles"])))
-
-    def values(trace: Trace, t: int) -> tuple[int, ...]:
-        return tuple(int(trace[variable][t, *where]) for variable, where in columns.values())
-
-    return Mismatch(
-        sample=sample,
-        timestep=first + row,
-        neuron=index[-1] if index else None,
-        slot=index[0] if name == "acc" else None,
-        variable=name,
-        golden=int(golden[name][row, *index]),
-        rtl=int(rtl[name][row, *index]),
-        columns=tuple(columns),
-        rows=tuple((first + t, values(golden, t), values(rtl, t)) for t in timesteps),
-    )
 
 
 def _record(

@@ -15,6 +15,7 @@ from spikewright.sim import compare
 from spikewright.sim.cases import draw_case, draw_spikes
 from spikewright.sim.compare import lockstep, verify
 from spikewright.sim.golden import GoldenModel
+from spikewright.sim.mismatch import first_difference
 from spikewright.sim.verilator import CoreSimulator
 from spikewright.spec import CoreSpec
 
@@ -168,7 +169,7 @@ def test_every_value_is_compared(variable: str) -> None:
     for index in np.ndindex(golden[variable].shape):
         rtl = {name: values.copy() for name, values in golden.items()}
         rtl[variable][index] ^= True
-        assert compare._first_difference(golden, rtl) == (index[0], variable, index[1:])
+        assert first_difference(golden, rtl) == (index[0], variable, index[1:])
 
 
 def test_cause_comes_before_consequence() -> None:
@@ -185,7 +186,7 @@ def test_cause_comes_before_consequence() -> None:
     ]
     for variable, index in order:
         rtl[variable][index] ^= True
-        assert compare._first_difference(golden, rtl) == (index[0], variable, index[1:])
+        assert first_difference(golden, rtl) == (index[0], variable, index[1:])
 
 
 MUTANTS = {
