@@ -4,15 +4,14 @@
 
 #include "bench.h"
 
-#ifndef DIVISOR
-#error "DIVISOR: clock cycles a bit"
+#if !defined(DIVISOR) || !defined(BITS_A_BYTE)
+#error "DIVISOR: clock cycles a bit; BITS_A_BYTE: bits that a byte takes on the line"
 #endif
 
 namespace {
 
 constexpr unsigned RESET_CYCLES = 4;
-constexpr unsigned FRAME_BITS = 10;
-constexpr unsigned STOP_BIT = 1U << (FRAME_BITS - 1);
+constexpr unsigned STOP_BIT = 1U << (BITS_A_BYTE - 1);
 // After this long without anything going on, a start bit has passed the design's synchronizers.
 constexpr unsigned QUIET_CYCLES = 4 * DIVISOR + 16;
 
@@ -43,7 +42,7 @@ struct Board {
 
     void send(uint8_t byte) {
         driven = STOP_BIT | static_cast<unsigned>(byte) << 1;
-        driven_bits = FRAME_BITS;
+        driven_bits = BITS_A_BYTE;
         driven_cycles = 0;
     }
 
@@ -65,7 +64,7 @@ struct Board {
     bool sample(bool tx, uint8_t& byte) {
         if (!sampled_bits) {
             if (tx) return false;
-            sampled_bits = FRAME_BITS;
+            sampled_bits = BITS_A_BYTE;
             sampled_cycles = DIVISOR / 2;
         }
         if (sampled_cycles--) return false;
@@ -87,7 +86,8 @@ EXPORT uint64_t board_cycles(const Board* board) { return board->cycles; }
 EXPORT int board_active(const Board* board) { return board->quiet < QUIET_CYCLES; }
 
 // Send `size` bytes, then go on for `cycles` or until nothing is going on. Bytes that come out
-// meanwhile go to `out`, which has room for two and one more in 10 * DIVISOR cycles; returns how many.
+// meanwhile go to `out`, which has room for two and for one more in the cycles of a byte; returns
+// how many.
 EXPORT size_t board_run(
     Board* board, const uint8_t* data, size_t size, uint64_t cycles, uint8_t* out
 ) {

@@ -109,7 +109,7 @@ class VirtualBoard(Closing):
 
         self.spec = spec
         verilog = to_verilog(Top(spec, link), name="board")
-        build = Build(defines={"DIVISOR": link.divisor})
+        build = Build(defines={"DIVISOR": link.divisor, "BITS_A_BYTE": BITS_A_BYTE})
         library = build_library(verilog, _DRIVER, top="board", build=build, report=report)
         self._simulation = _Simulation(library, seed, link.divisor)
         self._terminal = Terminal(self._simulation)
