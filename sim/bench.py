@@ -31,6 +31,7 @@ __all__ = [
 
 SQUARE = CoreSpec(axons=256, neurons=256, lanes=8)
 WIDE = CoreSpec(axons=512, neurons=512, lanes=32)
+NARROW = CoreSpec(axons=256, neurons=256, lanes=1)
 LAYERS = (64, 128, 10)
 """Axons and neurons of the layers where there is no image: the size of the digits network."""
 DIGITS = Path("build/demo/digits.core"), Path("build/demo/digits.npz")
@@ -192,7 +193,7 @@ def allowed_idle_cycles(spec: CoreSpec, levels: int) -> int:
 
 def driver_cycles_per_s(image: CoreImage, spikes: Spikes) -> float:
     """Cycles a second [CPU time] of the compiled driver."""
-    with CoreSimulator(image.spec) as simulator:
+    with CoreSimulator(image.spec, optimize=3) as simulator:
         simulator.load(image)
         simulator.run(spikes[:100])
         before = simulator.simulated_cycles
@@ -205,9 +206,25 @@ def cocotb_cycles_per_s(image: CoreImage, spikes: Spikes, folder: Path) -> float
     """Cycles a second [CPU time] of a cocotb bench that collects what the driver collects."""
     from .cocotb_core import run_core_bench
 
-    run_core_bench(image, spikes[None, :COCOTB_TIMESTEPS], folder, ["speed"], optimize=2)
+    run_core_bench(image, spikes[None, :COCOTB_TIMESTEPS], folder, ["speed"], optimize=3)
     result = json.loads((folder / "speed.json").read_text())
     return float(result["cycles"] / result["seconds"])
+
+
+def simulation_speed(spec: CoreSpec, folder: Path) -> dict[str, float]:
+    """Cycles a second of the compiled driver and of cocotb, both built with ``-O3``, and the ratio.
+
+    10 % of the sources spike.
+    """
+    network = busy_network(spec, 0.1)
+    spikes = np.random.default_rng(1).random((DRIVER_TIMESTEPS, spec.axons)) < 0.1
+    driver = driver_cycles_per_s(network, spikes)
+    cocotb = cocotb_cycles_per_s(network, spikes, folder)
+    return {
+        "driver_cycles_per_s": driver,
+        "cocotb_cycles_per_s": cocotb,
+        "driver_to_cocotb": driver / cocotb,
+    }
 
 
 def golden_timesteps_per_s() -> float:
@@ -246,10 +263,7 @@ def measure(image: CoreImage, spikes: Spikes, folder: Path) -> dict[str, Any]:
         For what cocotb builds.
     """
     busy = {label(spec): operations_per_lane_cycle(spec, 0.1) for spec in (SQUARE, WIDE)}
-    network = busy_network(SQUARE, 0.1)
-    axon_spikes = np.random.default_rng(1).random((DRIVER_TIMESTEPS, SQUARE.axons)) < 0.1
-    driver = driver_cycles_per_s(network, axon_spikes)
-    cocotb = cocotb_cycles_per_s(network, axon_spikes, folder)
+    simulation = {label(spec): simulation_speed(spec, folder) for spec in (NARROW, SQUARE, WIDE)}
     return {
         "core": label(SQUARE),
         "synaptic_operations_per_lane_cycle": {
@@ -259,9 +273,8 @@ def measure(image: CoreImage, spikes: Spikes, folder: Path) -> dict[str, Any]:
         "idle_cycles": [idle_cycles(SQUARE, levels) for levels in (1, 4, SQUARE.groups)],
         "image": image.manifest.name or image.id[:16],
         "cycles_per_image": cycles_per_image(image, spikes),
-        "driver_cycles_per_s": driver,
-        "cocotb_cycles_per_s": cocotb,
-        "driver_to_cocotb": driver / cocotb,
+        **simulation[label(SQUARE)],
+        "simulation": simulation,
         "golden_core": label(GOLDEN),
         "golden_timesteps_per_s": golden_timesteps_per_s(),
     }
@@ -275,8 +288,6 @@ def label(spec: CoreSpec) -> str:
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The figures in words."""
     core, rates = figures["core"], figures["source_rate"]
-    ratio = figures["driver_to_cocotb"]
-    missed = "" if ratio >= DRIVER_TO_COCOTB else ", missed"
     return [
         *(
             (
@@ -294,9 +305,14 @@ def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
             for value in figures["idle_cycles"]
         ),
         (f"cycles an image, {figures['image']}", f"{figures['cycles_per_image']:,.0f}"),
-        (f"cycles/s of the compiled driver, {core}", f"{figures['driver_cycles_per_s']:,.0f}"),
-        (f"cycles/s of a cocotb bench, {core}", f"{figures['cocotb_cycles_per_s']:,.0f}"),
-        ("driver to cocotb", f"{ratio:.0f} (aim: {DRIVER_TO_COCOTB}{missed})"),
+        *(
+            (
+                f"cycles/s of the compiled driver and of a cocotb bench, {name}",
+                f"{speed['driver_cycles_per_s']:,.0f} : {speed['cocotb_cycles_per_s']:,.0f} "
+                f"= {speed['driver_to_cocotb']:.0f} (aim: {DRIVER_TO_COCOTB})",
+            )
+            for name, speed in figures["simulation"].items()
+        ),
         (
             f"timesteps/s of the golden model, {figures['golden_core']}, 2 % spiking",
             f"{figures['golden_timesteps_per_s']:,.0f}",

@@ -119,7 +119,7 @@ def build_library(
         Verilator or the compiler is missing or refuses, or the cache cannot be written.
     """
     build = build or Build()
-    sources = [path.read_text() for path in (driver, *sorted(_HERE.glob("*.h")))]
+    sources = [path.read_text() for path in (driver, Path(__file__), *sorted(_HERE.glob("*.h")))]
     key = _hash(_toolchain(_compiler()), _VERILATE, _COMPILE, build, top, verilog, sources)
     library = cache_dir() / f"{top}-{key}.so"
     if library.exists():

@@ -28,8 +28,8 @@ LINKS = [LinkSpec(max_payload=64, window=2), LinkSpec(max_payload=128), LinkSpec
 
 
 @contextmanager
-def connect(line: Line) -> Iterator[Device]:
-    with Terminal(line) as port, Device(port.path, baud_hz=BAUD, retry_s=0.05) as device:
+def connect(line: Line, retry_s: float = 0.05) -> Iterator[Device]:
+    with Terminal(line) as port, Device(port.path, baud_hz=BAUD, retry_s=retry_s) as device:
         yield device
 
 
@@ -61,7 +61,7 @@ def test_results_are_those_of_the_golden_model(seed: int, link: LinkSpec) -> Non
     if max(m.layout.size for m in case.image.spec.memories.values()) + 5 > link.max_payload:
         pytest.skip("records of this spec do not fit the frames")
     model = DeviceModel(case.image.spec, link)
-    with connect(model) as device:
+    with connect(model, retry_s=10.0) as device:
         device.load(case.image)
         for record_v, spikes in zip((False, True), case.spikes, strict=True):
             assert_golden(device.run(spikes, record_v=record_v), case.image, spikes)

@@ -90,7 +90,7 @@ def test_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = CoreSpec(axons=32, neurons=32, lanes=4)
-    for name in ("SQUARE", "WIDE", "GOLDEN"):
+    for name in ("NARROW", "SQUARE", "WIDE", "GOLDEN"):
         monkeypatch.setattr(bench, name, small)
     image = tmp_path / "own.core"
     layered_network((8, 16, 4)).save(image)
@@ -100,6 +100,7 @@ def test_command(
     ratio = figures["driver_cycles_per_s"] / figures["cocotb_cycles_per_s"]
     assert figures["driver_to_cocotb"] == pytest.approx(ratio)
     assert ratio > 10
+    assert figures["simulation"]["32x32x4"]["driver_to_cocotb"] == figures["driver_to_cocotb"]
     assert figures["image"] == "random 8-16-4"
     assert figures["cycles_per_image"] > 16
     assert figures["golden_timesteps_per_s"] > 100
