@@ -10,9 +10,9 @@ from spikewright.image import CoreImage, Manifest
 from spikewright.image import Population as ImagePopulation
 from spikewright.spec import CoreSpec
 
-from .graph import Network
+from .graph import Network, Neuron
 from .ir import Circuit, Placement, Quantized
-from .options import CompileOptions
+from .options import Discretization
 
 __all__ = ["emit"]
 
@@ -25,7 +25,7 @@ def emit(
     quantized: Quantized,
     placement: Placement,
     spec: CoreSpec,
-    options: CompileOptions,
+    discretization: Discretization,
     report: Mapping[str, Any],
 ) -> CoreImage:
     """Fill an image. Neuron slots in use by no population never spike."""
@@ -38,7 +38,7 @@ def emit(
     return CoreImage(
         spec=spec,
         level_groups=np.array(placement.level_groups),
-        manifest=_manifest(network, circuit, quantized, placement, options, report),
+        manifest=_manifest(network, circuit, quantized, placement, discretization, report),
         **_directory(placement, spec),
         **parameters,
     )
@@ -62,7 +62,7 @@ def _manifest(
     circuit: Circuit,
     quantized: Quantized,
     placement: Placement,
-    options: CompileOptions,
+    discretization: Discretization,
     report: Mapping[str, Any],
 ) -> Manifest:
     def populations(
@@ -79,20 +79,34 @@ def _manifest(
         inputs=populations(placement.axons, circuit.inputs),
         populations=populations(placement.neurons, shapes),
         outputs=tuple(dict.fromkeys(circuit.outputs.values())),
-        semantics=_semantics(circuit, options),
+        semantics=_semantics(network, circuit, discretization),
         scales={name: raw.scale.tolist() for name, raw in quantized.populations.items()},
         report=dict(report),
         source=dict(network.source),
     )
 
 
-def _semantics(circuit: Circuit, options: CompileOptions) -> dict[str, Any]:
-    """What the options and the compiler decided about how the network runs."""
+def _one_or_each(values: Mapping[str, Any]) -> Any:
+    """The value if it is the same for all, else the values by name; None if there are none."""
+    distinct = list(dict.fromkeys(values.values()))
+    return next(iter(distinct), None) if len(distinct) < 2 else dict(values)
+
+
+def _semantics(
+    network: Network, circuit: Circuit, discretization: Discretization
+) -> dict[str, Any]:
+    """What was resolved about how the network runs; by population where that differs."""
+    nodes = {name: network.nodes[name] for name in circuit.populations}
+    spiking = {
+        name: node
+        for name, node in nodes.items()
+        if isinstance(node, Neuron) and node.v_threshold is not None
+    }
     return {
-        "dt": options.dt,
-        "reset": options.reset,
-        "reset_delay": options.reset_delay,
-        "discretization": options.discretization,
+        "dt": network.dt,
+        "reset": _one_or_each({name: node.reset for name, node in spiking.items()}),
+        "reset_delay": _one_or_each({name: node.reset_delay for name, node in spiking.items()}),
+        "discretization": discretization,
         "kinds": {name: p.kind for name, p in circuit.populations.items()},
         "v_leak": {
             name: p.v_leak.tolist() for name, p in circuit.populations.items() if p.v_leak.any()

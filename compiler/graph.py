@@ -8,6 +8,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from .options import Reset
+
 __all__ = ["Affine", "Input", "Network", "Neuron", "Node", "Output", "Relay", "Scale"]
 
 Array = npt.NDArray[np.float64]
@@ -117,6 +119,9 @@ class Neuron:
         None: never spikes (LI and CubaLI).
     v_reset : float64[n]
         Where a reset leads, 0 for LI and CubaLI.
+    reset, reset_delay : Reset or None, bool or None
+        As in :class:`~spikewright.compiler.options.CompileOptions`, if the source of the graph
+        says so; None leaves it to the options.
     """
 
     kind: str
@@ -128,6 +133,8 @@ class Neuron:
     v_leak: Array
     v_threshold: Array | None
     v_reset: Array
+    reset: Reset | None = None
+    reset_delay: bool | None = None
 
     @property
     def size_in(self) -> int:
@@ -164,12 +171,15 @@ class Network:
     name : str
     source : mapping of str to str
         Name and SHA-256 of the file that it came from, if it did.
+    dt : float or None
+        Timestep [s], if the source of the graph says so; None leaves it to the options.
     """
 
     nodes: Mapping[str, Node]
     edges: tuple[tuple[str, str], ...]
     name: str = ""
     source: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    dt: float | None = None
 
     def predecessors(self, name: str) -> list[str]:
         """Nodes with an edge to this one, in order of the edges."""

@@ -9,7 +9,7 @@ from spikewright.errors import ModelError
 
 from .graph import Affine, Input, Network, Neuron, Output, Scale
 from .ir import Circuit, Edge, Population
-from .options import CompileOptions, Discretization
+from .options import Discretization
 
 __all__ = ["lower"]
 
@@ -31,16 +31,15 @@ class _Sum:
 
 # What overflows is infinite, and refused by the check that follows this pass.
 @np.errstate(over="ignore", invalid="ignore")
-def lower(network: Network, options: CompileOptions) -> Circuit:
-    """Turn a checked network into a circuit.
+def lower(network: Network, discretization: Discretization) -> Circuit:
+    """Turn a checked network of resolved semantics into a circuit.
 
     Raises
     ------
     ModelError
-        Neurons that need ``dt``, ``reset`` or ``reset_delay`` and do not get it, or whose time
-        constants are too short for ``dt``; transforms that run in a circle or lead to an output.
+        Neurons whose time constants are too short for ``dt``; transforms that run in a circle or
+        lead to an output.
     """
-    _require_semantics(network, options)
     order = _transform_order(network)
     sums: dict[str, _Sum] = {}
     for name in (*network.of_type(Input), *network.of_type(Neuron)):
@@ -54,7 +53,9 @@ def lower(network: Network, options: CompileOptions) -> Circuit:
         node = network.nodes[name]
         if isinstance(node, Neuron):
             incoming = _incoming(network, name, sums)
-            populations[name], gain = _discretise(name, node, incoming.bias, options)
+            populations[name], gain = _discretise(
+                name, node, incoming.bias, network.dt or 0.0, discretization
+            )
             weights |= {(a, name): gain[:, None] * m for a, m in incoming.terms.items()}
     outputs = {
         name: _shown(network, name, _incoming(network, name, sums))
@@ -63,26 +64,6 @@ def lower(network: Network, options: CompileOptions) -> Circuit:
     inputs = {name: network.nodes[name] for name in network.of_type(Input)}
     shapes = {name: node.shape for name, node in inputs.items() if isinstance(node, Input)}
     return Circuit(shapes, populations, weights, outputs)
-
-
-def _require_semantics(network: Network, options: CompileOptions) -> None:
-    """Refuse a graph that needs an option and does not get it."""
-    reasons = []
-    for name, node in network.nodes.items():
-        if not isinstance(node, Neuron):
-            continue
-        missing = ["dt"] if options.dt is None else []
-        if node.v_threshold is not None:
-            missing += [o for o in ("reset", "reset_delay") if getattr(options, o) is None]
-        if missing:
-            reasons.append(f"node {name!r} ({node.kind}) needs {', '.join(missing)}")
-    if reasons:
-        raise ModelError(
-            "NIR does not say how these neurons run:",
-            reasons=reasons,
-            hint="Give dt as the timestep in seconds (snnTorch exports with 1e-4), reset as "
-            "'subtract' or 'zero', reset_delay as true (snnTorch's default) or false.",
-        )
 
 
 def _transform_order(network: Network) -> list[str]:
@@ -141,23 +122,22 @@ def _shown(network: Network, name: str, x: _Sum) -> str:
 
 
 def _discretise(
-    name: str, node: Neuron, bias: Array, options: CompileOptions
+    name: str, node: Neuron, bias: Array, dt: float, discretization: Discretization
 ) -> tuple[Population, Array]:
     """A node's neurons in discrete time, and the gain of their input."""
-    dt = options.dt or 0.0
     a_mem, gain = np.ones(node.size_in), np.full(node.size_in, dt)
     if node.tau_mem is not None:
-        a_mem, gain = _decay(name, "tau_mem", node.tau_mem, dt, options.discretization)
+        a_mem, gain = _decay(name, "tau_mem", node.tau_mem, dt, discretization)
     gain = gain * node.r
     a_syn = np.zeros(node.size_in)
     if node.tau_syn is not None:
-        a_syn, gain_syn = _decay(name, "tau_syn", node.tau_syn, dt, options.discretization)
+        a_syn, gain_syn = _decay(name, "tau_syn", node.tau_syn, dt, discretization)
         gain = gain * gain_syn * node.w_in
     # From here on v_leak is the origin: the core's membrane decays to 0.
     threshold = np.full(node.size_in, np.inf)
     reset = node.v_reset - node.v_leak
     refractory = 0
-    to_value = node.v_threshold is None or options.reset == "zero"
+    to_value = node.v_threshold is None or node.reset == "zero"
     if node.v_threshold is not None:
         threshold = node.v_threshold - node.v_leak
         if not to_value:
@@ -168,7 +148,7 @@ def _discretise(
                 "v_threshold must be above v_reset for reset='subtract'",
                 "Correct them in the model, or compile with reset='zero'.",
             )
-        elif options.reset_delay:
+        elif node.reset_delay:
             # The neuron sits at v_reset in the timestep after the spike, whatever arrives.
             _require(
                 name,
@@ -188,7 +168,7 @@ def _discretise(
         reset=reset,
         v_leak=node.v_leak,
         reset_to=to_value,
-        reset_decays=not to_value and bool(options.reset_delay),
+        reset_decays=not to_value and bool(node.reset_delay),
         refractory=refractory,
     )
     return population, gain

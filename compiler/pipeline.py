@@ -20,6 +20,7 @@ from .options import CompileOptions
 from .place import place
 from .quantize import quantize
 from .report import calibrate, static_report
+from .semantics import resolve
 from .verify import check_circuit, check_image, check_network, check_quantized
 
 if TYPE_CHECKING:
@@ -67,14 +68,17 @@ def compile_network(
     network = _load(source)
     check_network(network)
     check_size(network, draft, spec)
-    circuit = assign_levels(lower(network, options))
+    network = resolve(network, options)
+    circuit = assign_levels(lower(network, options.discretization))
     check_circuit(circuit)
     quantized = quantize(circuit, draft, options.percentile)
     check_quantized(circuit, quantized, draft)
     placement = place(circuit, quantized, draft.lanes)
     fitted = fit(needs_of(placement, quantized, draft.lanes), draft, spec)
     report = static_report(circuit, quantized, fitted.acc_bits)
-    image = emit(network, circuit, quantized, placement, fitted, options, report.to_dict())
+    image = emit(
+        network, circuit, quantized, placement, fitted, options.discretization, report.to_dict()
+    )
     check_image(image, placement, quantized)
     if calibration is None:
         return image

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from spikewright.compiler import CompileOptions
 from spikewright.compiler.graph import Affine, Input, Network, Neuron, Node, Output, Scale
+from spikewright.compiler.ir import Circuit
+from spikewright.compiler.lower import lower
+from spikewright.compiler.semantics import resolve
 
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -39,6 +42,10 @@ def options(
     dt: float | None = 1.0, reset: Any = "zero", reset_delay: Any = False, **formats: Any
 ) -> CompileOptions:
     return CompileOptions(dt, reset, reset_delay, **formats)
+
+
+def lowered(network: Network, chosen: CompileOptions) -> Circuit:
+    return lower(resolve(network, chosen), chosen.discretization)
 
 
 def affine(weight: npt.ArrayLike, bias: npt.ArrayLike = 0.0) -> Affine:

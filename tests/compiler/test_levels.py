@@ -1,17 +1,16 @@
 import pytest
-from networks import neuron, options
+from networks import lowered, neuron, options
 
 from spikewright.compiler.graph import Input, Network
 from spikewright.compiler.ir import Circuit
 from spikewright.compiler.levels import assign_levels
-from spikewright.compiler.lower import lower
 
 
 def circuit(*edges: str) -> Circuit:
     """Single neurons, an edge ``ab`` from a to b; ``i`` and ``j`` are inputs."""
     names = sorted(set("".join(edges)))
     nodes = {n: Input((1,)) if n in "ij" else neuron() for n in names}
-    return lower(Network(nodes, tuple((e[0], e[1]) for e in edges)), options())
+    return lowered(Network(nodes, tuple((e[0], e[1]) for e in edges)), options())
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import affine, chain, neuron, options
+from networks import affine, chain, lowered, neuron, options
 
 from spikewright.compiler.graph import Input, Network, Node, Output, Relay, Scale
-from spikewright.compiler.lower import lower
 from spikewright.errors import ModelError
 
 
@@ -15,7 +14,7 @@ def test_transforms_fold_into_one_matrix_and_bias() -> None:
     w2, b2 = rng.normal(size=(4, 5)), rng.normal(size=4)
     s = rng.normal(size=5)
     network = chain(affine(w1, b1), Scale(s), Relay((5,)), affine(w2, b2), neuron(n=4))
-    circuit = lower(network, options())
+    circuit = lowered(network, options())
     # The neurons' own gain is 1.
     np.testing.assert_allclose(circuit.weights["in", "n4"], w2 @ (s[:, None] * w1))
     np.testing.assert_allclose(circuit.populations["n4"].bias, w2 @ (s * b1) + b2)
@@ -29,7 +28,7 @@ def test_parallel_ways_add_up_and_their_common_bias_counts_once() -> None:
     edges = (
         ("a", "l"), ("a", "r"), ("b", "r"), ("l", "sum"), ("r", "sum"), ("sum", "n"), ("n", "out"),
     )  # fmt: skip
-    circuit = lower(Network(nodes, edges), options())
+    circuit = lowered(Network(nodes, edges), options())
     np.testing.assert_array_equal(circuit.weights["a", "n"], [[8, 8]])
     np.testing.assert_array_equal(circuit.weights["b", "n"], [[5, 5]])
     np.testing.assert_array_equal(circuit.populations["n"].bias, [7])
@@ -55,7 +54,7 @@ def test_parallel_ways_add_up_and_their_common_bias_counts_once() -> None:
 )
 def test_discretization(kind: str, how: str, a_mem: float, a_syn: float, gain: float) -> None:
     changes = {"r": 3, "w_in": 7} if kind == "CubaLIF" else {"r": 3}
-    circuit = lower(
+    circuit = lowered(
         chain(affine([[2]], 5), neuron(kind, **changes)), options(0.5, discretization=how)
     )
     population = circuit.populations["n1"]
@@ -79,7 +78,7 @@ def test_resets_move_with_the_leak(
     reset: str, delayed: bool, value: float, to: bool, refractory: int
 ) -> None:
     node = neuron(v_leak=0.5, v_reset=0.25, v_threshold=2)
-    population = lower(chain(affine([[1]]), node), options(1.0, reset, delayed)).populations["n1"]
+    population = lowered(chain(affine([[1]]), node), options(1.0, reset, delayed)).populations["n1"]
     np.testing.assert_allclose(population.v_threshold, 1.5)
     np.testing.assert_allclose(population.reset, value)
     assert (population.reset_to, population.refractory) == (to, refractory)
@@ -97,7 +96,7 @@ def test_resets_that_cannot_be(
     changes: dict[str, Any], reset: str, delayed: bool, message: str
 ) -> None:
     with pytest.raises(ModelError, match=f"Node 'n1', neuron 0: .*{message}") as caught:
-        lower(chain(affine([[1]]), neuron(**changes)), options(1.0, reset, delayed))
+        lowered(chain(affine([[1]]), neuron(**changes)), options(1.0, reset, delayed))
     assert caught.value.hint
 
 
@@ -105,7 +104,7 @@ def test_euler_steps_longer_than_a_time_constant() -> None:
     with pytest.raises(
         ModelError, match=r"tau_mem must be at least dt = 1 s .* not 0\.5 s"
     ) as caught:
-        lower(chain(affine(np.ones((2, 1))), neuron(n=2, tau_mem=[1.0, 0.5])), options())
+        lowered(chain(affine(np.ones((2, 1))), neuron(n=2, tau_mem=[1.0, 0.5])), options())
     assert caught.value.what.startswith("Node 'n1', neuron 1: ")
     assert "discretization='exact'" in caught.value.hint
 
@@ -114,6 +113,6 @@ def test_an_output_shows_neurons_and_nothing_else() -> None:
     nodes: dict[str, Node] = {"in": Input((1,)), "a": neuron(), "b": neuron(), "out": Output((1,))}
     edges = (("in", "a"), ("in", "b"), ("a", "out"), ("b", "out"))
     with pytest.raises(ModelError, match="Output 'out' must show the neurons of one node"):
-        lower(Network(nodes, edges), options())
+        lowered(Network(nodes, edges), options())
     with pytest.raises(ModelError, match="Output 'out' must show the neurons of one node"):
-        lower(Network(nodes, (("in", "a"), ("in", "b"), ("in", "out"))), options())
+        lowered(Network(nodes, (("in", "a"), ("in", "b"), ("in", "out"))), options())

@@ -2,11 +2,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import affine, chain, neuron, options
+from networks import affine, chain, lowered, neuron, options
 
 from spikewright.compiler.graph import Network
 from spikewright.compiler.ir import Quantized
-from spikewright.compiler.lower import lower
 from spikewright.compiler.quantize import HEADROOM, quantize
 from spikewright.errors import ModelError
 from spikewright.spec import CoreSpec
@@ -23,7 +22,7 @@ def run(
     dt: float = 1.0,
     **semantics: Any,
 ) -> Quantized:
-    return quantize(lower(network, options(dt, **semantics)), spec, percentile)
+    return quantize(lowered(network, options(dt, **semantics)), spec, percentile)
 
 
 def test_each_neuron_has_a_scale_of_its_own() -> None:

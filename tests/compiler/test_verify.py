@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import affine, chain, neuron, options
+from networks import affine, chain, lowered, neuron, options
 
 from spikewright.compiler import compile_network, pipeline
 from spikewright.compiler.emit import emit
 from spikewright.compiler.ir import Circuit
 from spikewright.compiler.levels import assign_levels
-from spikewright.compiler.lower import lower
 from spikewright.compiler.place import place
 from spikewright.compiler.quantize import quantize
 from spikewright.compiler.verify import check_circuit, check_image, check_network, check_quantized
@@ -21,7 +20,7 @@ from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
 NETWORK = chain(affine([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), neuron(n=3))
-CIRCUIT = assign_levels(lower(NETWORK, options()))
+CIRCUIT = assign_levels(lowered(NETWORK, options()))
 SPEC = CoreSpec()
 QUANTIZED = quantize(CIRCUIT, SPEC)
 
