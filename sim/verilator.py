@@ -237,7 +237,7 @@ class CoreSimulator(Instance):
         """
         memory = self._spec.memories[region]
         count = memory.depth - first if count is None else count
-        self._check_records(region, "read", memory.readable, first, count)
+        self._check_records(region, "readable", first, count)
         data = np.zeros((count, memory.layout.size), np.uint8)
         arguments = (region, first, count, memory.layout.size, data.ctypes.data)
         self._library.core_read(self._handle, *arguments)
@@ -276,22 +276,27 @@ class CoreSimulator(Instance):
         records = np.ascontiguousarray(records, np.uint8)
         if records.shape[1:] != (memory.layout.size,):
             raise SpikewrightError(
-                f"Records must have shape (count, {memory.layout.size}), not {records.shape}."
+                f"Records must have shape (count, {memory.layout.size}), not {records.shape}.",
+                hint="Take them from image.records, or pack them: spec.memories[region].layout.",
             )
-        self._check_records(region, "written", memory.writable, first, len(records))
+        self._check_records(region, "writable", first, len(records))
         arguments = (region, first, len(records), memory.layout.size, records.ctypes.data)
         self._library.core_write(self._handle, *arguments)
 
     def _check_records(
-        self, region: Region, verb: str, allowed: bool, first: int, count: int
+        self, region: Region, able: Literal["readable", "writable"], first: int, count: int
     ) -> None:
-        depth = self._spec.memories[region].depth
-        if not allowed:
-            raise SpikewrightError(f"Region {region.name} cannot be {verb}.")
+        memories = self._spec.memories
+        if not getattr(memories[region], able):
+            names = ", ".join(r.name for r, memory in memories.items() if getattr(memory, able))
+            raise SpikewrightError(
+                f"Region {region.name} is not {able}.", hint=f"These are: {names}."
+            )
+        depth = memories[region].depth
         if not 0 <= first <= first + count <= depth:
             raise SpikewrightError(
-                f"Records {first} to {first + count - 1} are not in {region.name}, "
-                f"which has {depth}."
+                f"Records {first} to {first + count - 1} are not in {region.name}.",
+                hint=f"It has {depth} of them, the first is 0.",
             )
 
     def _check(self, outcome: int, when: str, limit: int) -> None:
@@ -408,7 +413,9 @@ def build_model(
         try:
             verilog = Path(source).read_text()
         except OSError as error:
-            raise ToolError(f"Cannot read {str(source)!r}: {error.strerror}.") from None
+            raise ToolError(
+                f"Cannot read {str(source)!r}: {error.strerror}.", hint="Name a Verilog file."
+            ) from None
     else:
         from spikewright.hdl.emit import to_verilog
 

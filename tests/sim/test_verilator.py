@@ -218,7 +218,7 @@ def test_clock_errors() -> None:
 
 def test_missing_file() -> None:
     with pytest.raises(
-        ToolError, match=r"^Cannot read 'not-there.v': No such file or directory\.$"
+        ToolError, match=r"^Cannot read 'not-there.v': No such file or directory\.\n"
     ):
         build_model("not-there.v")
 
@@ -399,14 +399,14 @@ def test_wrong_arguments() -> None:
                 simulator.run(spikes)
             assert raised.value.what == f"Input spikes must {fault}"
         for call, message in (
-            (lambda: simulator.read(Region.NEURONS), "Region NEURONS cannot be read."),
+            (lambda: simulator.read(Region.NEURONS), "Region NEURONS is not readable."),
             (
                 lambda: simulator.read(Region.STATE, 4, 9),
-                "Records 4 to 12 are not in STATE, which has 12.",
+                "Records 4 to 12 are not in STATE.",
             ),
             (
                 lambda: simulator.write(Region.STATE, 0, np.zeros((1, 4), np.uint8)),
-                "Region STATE cannot be written.",
+                "Region STATE is not writable.",
             ),
             (
                 lambda: simulator.write(Region.LEVELS, 0, np.zeros((1, 4), np.uint8)),
@@ -414,12 +414,13 @@ def test_wrong_arguments() -> None:
             ),
             (
                 lambda: simulator.start_trace("x.vcd"),
-                "Model was built without waveforms.\nBuild it with trace='vcd'.",
+                "Model was built without waveforms.",
             ),
         ):
             with pytest.raises(SpikewrightError) as raised:
                 call()
-            assert str(raised.value) == message
+            assert raised.value.what == message
+            assert raised.value.hint
 
 
 def test_waveform_of_some_timesteps(tmp_path: Path) -> None:
