@@ -25,15 +25,13 @@ struct Board {
     explicit Board(uint32_t seed) : bench(seed) {
         bench.top.rx = 1;
         bench.top.rst = 1;
+        bench.eval();
         for (unsigned n = 0; n < RESET_CYCLES; n++) clock();
         bench.top.rst = 0;
     }
 
     void clock() {
-        bench.top.clk = 0;
-        bench.eval();
-        bench.top.clk = 1;
-        bench.eval();
+        bench.rise();
         cycles++;
     }
 
