@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from spikewright.errors import ImageError, SpecError
-from spikewright.fixed import DECAY_ONE, signed_range
+from spikewright.faults import image_faults
 from spikewright.manifest import Manifest, Population
 from spikewright.spec import CoreSpec, Region
 from spikewright.storage import read_file, replace_file
@@ -111,96 +111,9 @@ class CoreImage:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         if not reasons:
-            reasons = self._wrong_shapes()
-        if not reasons:
-            reasons = [
-                *self._wrong_ranges(),
-                *self._wrong_rows(),
-                *self._wrong_neurons(),
-                *self.manifest.faults(self.spec.axons, self.spec.neurons),
-            ]
+            reasons = image_faults(self)
         if reasons:
             raise ImageError("Core image is not valid for its spec:", reasons=reasons)
-
-    # Checks
-
-    def _wrong_shapes(self) -> list[str]:
-        spec = self.spec
-        words = len(self.weights) if self.weights.ndim else 0
-        wanted: dict[str, tuple[int, ...]] = dict.fromkeys(_DTYPES, (spec.neurons,))
-        wanted |= dict.fromkeys(("first_word", "word_count", "first_group"), (spec.sources,))
-        wanted |= {"weights": (words, spec.lanes), "delays": (words, spec.lanes)}
-        wanted["level_groups"] = (self.level_groups.size,)
-        reasons = [
-            f"{name} must have shape {shape}, not {getattr(self, name).shape}"
-            for name, shape in wanted.items()
-            if getattr(self, name).shape != shape
-        ]
-        if words > spec.weight_words:
-            reasons.append(f"weights must fit {spec.weight_words} weight words, not {words}")
-        return reasons
-
-    def _wrong_ranges(self) -> list[str]:
-        spec = self.spec
-        reasons = []
-
-        def limit(name: str, low: int, high: int) -> None:
-            array = getattr(self, name)
-            if array.size and (array.min() < low or array.max() > high):
-                reasons.append(
-                    f"{name} must be in [{low}, {high}], not {array.min()} to {array.max()}"
-                )
-
-        limit("weights", *signed_range(spec.weight_bits))
-        limit("delays", 0, spec.delay_slots - 1)
-        limit("a_mem", 0, DECAY_ONE)
-        limit("a_syn", 0, DECAY_ONE if spec.synapse_current else 0)
-        for name in ("bias", "v_threshold", "reset"):
-            limit(name, *signed_range(spec.state_bits))
-        limit("reset_to", 0, 1)
-        limit("refractory", 0, (1 << spec.refractory_bits) - 1)
-        limit("level_groups", 1, spec.groups)
-        if not 1 <= self.groups_used <= spec.groups:
-            reasons.append(
-                f"level_groups must add up to [1, {spec.groups}], not {self.groups_used}"
-            )
-        return reasons
-
-    def _wrong_rows(self) -> list[str]:
-        reasons = []
-        count = self.word_count.astype(np.int64)
-        for name, size, what in (
-            ("first_word", len(self.weights), "words"),
-            ("first_group", self.groups_used, "groups"),
-        ):
-            end = np.where(count > 0, getattr(self, name).astype(np.int64) + count, 0)
-            if end.max() > size:
-                reasons.append(
-                    f"row of source {int(end.argmax())} must end within {size} {what}, "
-                    f"not {end.max()}"
-                )
-        return reasons
-
-    def _wrong_neurons(self) -> list[str]:
-        reasons = []
-        state_low, _ = signed_range(self.spec.state_bits)
-        # A subtract reset must not leave the state's range from any v above the threshold.
-        lowest = np.maximum(self.v_threshold.astype(np.int64) + 1, state_low) - self.reset
-        wrong = (self.reset_to == 0) & ((self.reset < 0) | (lowest < state_low))
-        if wrong.any():
-            n = int(wrong.argmax())
-            reasons.append(
-                f"reset of neuron {n} must be in [0, v_threshold + 1 - ({state_low})] "
-                f"to be subtracted, not {self.reset[n]}"
-            )
-        if self.spec.decay == "shift":
-            allowed = [0, DECAY_ONE, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13))]
-            reasons += [
-                f"{name} must be 0, 4096 or 4096 - 4096 / 2**k for a spec with shift decay"
-                for name in ("a_mem", "a_syn")
-                if not np.isin(getattr(self, name), allowed).all()
-            ]
-        return reasons
 
     # Views
 

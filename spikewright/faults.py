@@ -1,0 +1,105 @@
+"""What is wrong with a core image: shapes, ranges and references that its spec does not allow."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spikewright.fixed import DECAY_ONE, signed_range
+
+if TYPE_CHECKING:
+    from spikewright.image import CoreImage
+
+__all__ = ["image_faults"]
+
+
+def image_faults(image: "CoreImage") -> list[str]:
+    """Everything about an image that its spec does not allow; only shapes, if those are wrong.
+
+    Parameters
+    ----------
+    image : CoreImage
+        Its arrays are of their dtypes.
+    """
+    return _wrong_shapes(image) or [
+        *_wrong_ranges(image),
+        *_wrong_rows(image),
+        *_wrong_neurons(image),
+        *image.manifest.faults(image.spec.axons, image.spec.neurons),
+    ]
+
+
+def _wrong_shapes(image: "CoreImage") -> list[str]:
+    spec = image.spec
+    words = len(image.weights) if image.weights.ndim else 0
+    wanted: dict[str, tuple[int, ...]] = dict.fromkeys(image.arrays, (spec.neurons,))
+    wanted |= dict.fromkeys(("first_word", "word_count", "first_group"), (spec.sources,))
+    wanted |= {"weights": (words, spec.lanes), "delays": (words, spec.lanes)}
+    wanted["level_groups"] = (image.level_groups.size,)
+    reasons = [
+        f"{name} must have shape {shape}, not {image.arrays[name].shape}"
+        for name, shape in wanted.items()
+        if image.arrays[name].shape != shape
+    ]
+    if words > spec.weight_words:
+        reasons.append(f"weights must fit {spec.weight_words} weight words, not {words}")
+    return reasons
+
+
+def _wrong_ranges(image: "CoreImage") -> list[str]:
+    spec = image.spec
+    reasons = []
+
+    def limit(name: str, low: int, high: int) -> None:
+        array = image.arrays[name]
+        if array.size and (array.min() < low or array.max() > high):
+            reasons.append(f"{name} must be in [{low}, {high}], not {array.min()} to {array.max()}")
+
+    limit("weights", *signed_range(spec.weight_bits))
+    limit("delays", 0, spec.delay_slots - 1)
+    limit("a_mem", 0, DECAY_ONE)
+    limit("a_syn", 0, DECAY_ONE if spec.synapse_current else 0)
+    for name in ("bias", "v_threshold", "reset"):
+        limit(name, *signed_range(spec.state_bits))
+    limit("reset_to", 0, 1)
+    limit("refractory", 0, (1 << spec.refractory_bits) - 1)
+    limit("level_groups", 1, spec.groups)
+    if not 1 <= image.groups_used <= spec.groups:
+        reasons.append(f"level_groups must add up to [1, {spec.groups}], not {image.groups_used}")
+    return reasons
+
+
+def _wrong_rows(image: "CoreImage") -> list[str]:
+    reasons = []
+    count = image.word_count.astype(np.int64)
+    for name, size, what in (
+        ("first_word", len(image.weights), "words"),
+        ("first_group", image.groups_used, "groups"),
+    ):
+        end = np.where(count > 0, image.arrays[name].astype(np.int64) + count, 0)
+        if end.max() > size:
+            reasons.append(
+                f"row of source {int(end.argmax())} must end within {size} {what}, not {end.max()}"
+            )
+    return reasons
+
+
+def _wrong_neurons(image: "CoreImage") -> list[str]:
+    reasons = []
+    state_low, _ = signed_range(image.spec.state_bits)
+    # A subtract reset must not leave the state's range from any v above the threshold.
+    lowest = np.maximum(image.v_threshold.astype(np.int64) + 1, state_low) - image.reset
+    wrong = (image.reset_to == 0) & ((image.reset < 0) | (lowest < state_low))
+    if wrong.any():
+        n = int(wrong.argmax())
+        reasons.append(
+            f"reset of neuron {n} must be in [0, v_threshold + 1 - ({state_low})] "
+            f"to be subtracted, not {image.reset[n]}"
+        )
+    if image.spec.decay == "shift":
+        allowed = [0, DECAY_ONE, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13))]
+        reasons += [
+            f"{name} must be 0, 4096 or 4096 - 4096 / 2**k for a spec with shift decay"
+            for name in ("a_mem", "a_syn")
+            if not np.isin(image.arrays[name], allowed).all()
+        ]
+    return reasons
