@@ -15,7 +15,10 @@ FLOAT32_EXACT = 1 << 24
 
 
 class FanIn:
-    """Synapses of the sources that are integrated together: a matrix over the neurons they reach.
+    """Synapses of the sources that are integrated together.
+
+    Without delays they are a matrix over the neurons that they reach; with delays the words of
+    each row, one after the other.
 
     Parameters
     ----------
@@ -29,30 +32,26 @@ class FanIn:
 
     def __init__(self, image: CoreImage, sources: Array, updated: int) -> None:
         spec = image.spec
-        first_word, count, first_group = (
-            array[sources].astype(np.int64)
-            for array in (image.first_word, image.word_count, image.first_group)
-        )
-        rows = np.flatnonzero(count)
-        start = int(first_group[rows].min(initial=spec.groups))
-        stop = int((first_group + count)[rows].max(initial=start))
-        self._reach = slice(start * spec.lanes, stop * spec.lanes)
-        weights: Array = np.zeros((len(sources), stop - start, spec.lanes), np.int64)
-        delays: Array = np.zeros_like(weights)
-        for row in rows:
-            words = slice(first_word[row], first_word[row] + count[row])
-            groups = slice(first_group[row] - start, first_group[row] - start + count[row])
-            weights[row, groups] = image.weights[words]
-            delays[row, groups] = image.delays[words]
-        weights, delays = (array.reshape(len(sources), -1) for array in (weights, delays))
-        worst = np.abs(weights).sum(axis=0).max(initial=0)
-        self._weights = weights.astype(np.float32 if worst <= FLOAT32_EXACT else np.float64)
-        self._costs = np.stack([np.maximum(count, 1), np.count_nonzero(weights, axis=1)], axis=1)
+        row, word, group = image.row_words(sources)
+        weights = image.weights[word]
+        self._count = image.word_count[sources].astype(np.int64)
+        self._first = np.cumsum(self._count) - self._count
+        nonzero = np.bincount(row, np.count_nonzero(weights, axis=1), len(sources))
+        self._costs = np.stack([np.maximum(self._count, 1), nonzero.astype(np.int64)], axis=1)
+        neuron = group[:, None] * spec.lanes + np.arange(spec.lanes)
         self._targets: npt.NDArray[np.int32] | None = None
         if spec.delay_slots > 1:
-            neuron = np.arange(self._reach.start, self._reach.stop)
-            slot = (delays + (neuron < updated)) % spec.delay_slots
+            slot = (image.delays[word].astype(np.int64) + (neuron < updated)) % spec.delay_slots
             self._targets = (slot * spec.neurons + neuron).astype(np.int32)
+            self._weights: npt.NDArray[np.floating] = weights.astype(np.float64)
+            return
+        start = int(neuron.min(initial=spec.neurons))
+        self._reach = slice(start, int(neuron.max(initial=start - 1)) + 1)
+        shape = len(sources), self._reach.stop - start
+        cell = row[:, None] * shape[1] + neuron - start
+        matrix = np.bincount(cell.ravel(), weights.ravel(), shape[0] * shape[1]).reshape(shape)
+        worst = np.abs(matrix).sum(axis=0).max(initial=0)
+        self._weights = matrix.astype(np.float32 if worst <= FLOAT32_EXACT else np.float64)
 
     def integrate(self, acc: Array, pending: Bools, timestep: int) -> tuple[Array, Array]:
         """Add the pending sources' weights to the accumulators.
@@ -82,8 +81,11 @@ class FanIn:
             ring = (timestep + np.arange(slots)) % slots
             for sample in np.flatnonzero(pending.any(axis=1)):
                 rows = active[pending[sample]]
+                count = self._count[rows]
+                skipped = self._first[rows] - (np.cumsum(count) - count)
+                words = np.repeat(skipped, count) + np.arange(count.sum())
                 sums = np.bincount(
-                    self._targets[rows].ravel(), self._weights[rows].ravel(), slots * neurons
+                    self._targets[words].ravel(), self._weights[words].ravel(), slots * neurons
                 )
                 acc[sample, ring] += sums.astype(np.int64).reshape(slots, neurons)
         cycles, operations = (pending.astype(np.int64) @ self._costs[active]).T

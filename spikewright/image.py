@@ -155,6 +155,26 @@ class CoreImage:
             parts[Region.WEIGHTS] = columns
         return {region: memories[region].layout.pack(values) for region, values in parts.items()}
 
+    def row_words(self, sources: Array) -> tuple[Array, Array, Array]:
+        """Every weight word that the rows of some sources read, row by row.
+
+        Parameters
+        ----------
+        sources : int[n]
+
+        Returns
+        -------
+        row, word, group : int64[words]
+            Index into ``sources``, index into ``weights``, and the neuron group that it is for.
+        """
+        count, first_word, first_group = (
+            array[sources].astype(np.int64)
+            for array in (self.word_count, self.first_word, self.first_group)
+        )
+        row = np.repeat(np.arange(len(count)), count)
+        offset = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        return row, first_word[row] + offset, first_group[row] + offset
+
     def population(self, name: str) -> Population:
         """The neurons of that name. Raises :class:`ImageError`, naming those there are."""
         for population in self.manifest.populations:
