@@ -1,14 +1,15 @@
 """Random specs, networks and stimuli for lockstep: alive, varied, with corner values on purpose."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spikewright.fixed import DECAY_BITS, DECAY_ONE, signed_range
+from spikewright.fixed import signed_range
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, index_width
+
+from .parameters import draw_neurons
 
 __all__ = [
     "PARAMETERS",
@@ -199,7 +200,7 @@ def make_image(spec: CoreSpec, recipe: Recipe) -> CoreImage:
         word_count=word_count,
         first_group=first_group,
         level_groups=np.diff(ends, prepend=0),
-        **_neurons(rng, spec, recipe, drive),
+        **draw_neurons(rng, spec, drive, corners=recipe.parameters == "corners"),
     )
 
 
@@ -318,56 +319,3 @@ def _drive(
     words = weights[first_word[source] + offset].astype(float)
     np.add.at(squares, first_group[source] + offset, words**2)
     return np.asarray(np.sqrt(squares).reshape(-1) * (1 << spec.fraction_bits))
-
-
-# Neuron parameters
-
-
-def _decays(rng: np.random.Generator, spec: CoreSpec) -> Array:
-    """Factors of all kinds; mostly slow ones, as in trained networks."""
-    n = spec.neurons
-    if spec.decay == "shift":
-        slow = DECAY_ONE - (DECAY_ONE >> rng.integers(1, DECAY_BITS + 1, n))
-    else:
-        slow = np.where(
-            rng.random(n) < 0.7,
-            rng.integers(2048, DECAY_ONE, n),
-            rng.integers(DECAY_ONE + 1, size=n),
-        )
-    corner = rng.choice([0, DECAY_ONE], n)
-    return np.where(rng.random(n) < 0.15, corner, slow)
-
-
-def _neurons(
-    rng: np.random.Generator, spec: CoreSpec, recipe: Recipe, drive: npt.NDArray[np.float64]
-) -> dict[str, Any]:
-    """Parameters of every neuron slot, used or not."""
-    n = spec.neurons
-    low, high = signed_range(spec.state_bits)
-    unit = np.clip(drive, 1 << spec.fraction_bits, high / 2)
-    threshold = np.rint(unit * rng.uniform(0.1, 1.0, n)).astype(np.int64)
-    bias = np.rint(unit * rng.normal(0.0, 0.1, n)).astype(np.int64)
-    to = rng.integers(2, size=n)
-    value = np.where(to == 1, rng.integers(-high // 8, 1, n), threshold)
-    # A share of the neurons sits at the bounds, where comparison, sum and reset saturate.
-    corner = rng.random(n) < (0.5 if recipe.parameters == "corners" else 0.03)
-    edges = np.array([low, low + 1, -1, 0, 1, high - 1, high])
-    threshold = np.where(corner, rng.choice(edges, n), threshold)
-    bias = np.where(corner & (rng.random(n) < 0.5), rng.choice(edges, n), bias)
-    value = np.where(corner, rng.choice(edges, n), value)
-    # What is subtracted must leave any v above the threshold in range.
-    most = np.maximum(threshold + 1, low) - low
-    value = np.where(to == 1, value, np.clip(value, 0, np.minimum(most, high)))
-    most_refractory = (1 << spec.refractory_bits) - 1
-    refractory = np.minimum(rng.geometric(0.5, n) - 1, most_refractory)
-    return {
-        "a_mem": _decays(rng, spec),
-        "a_syn": _decays(rng, spec) if spec.synapse_current else np.zeros(n, np.int64),
-        "bias": np.clip(bias, low, high),
-        "v_threshold": np.clip(threshold, low, high),
-        "reset": value,
-        "reset_to": to,
-        "refractory": np.where(
-            rng.random(n) < 0.05, rng.integers(most_refractory + 1, size=n), refractory
-        ),
-    }
