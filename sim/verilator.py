@@ -377,7 +377,7 @@ class VerilatorTarget:
 
 def _cycle_limit(spec: CoreSpec) -> int:
     """Cycles that no timestep of any image can need, with room to spare."""
-    integrate = spec.integrate_overhead + spec.sources * spec.groups
+    integrate = spec.integrate_overhead + spec.sources * spec.most_row_words
     levels = spec.groups * (spec.update_latency + spec.integrate_overhead)
     return 2 * (spec.timestep_overhead + integrate + levels + spec.groups + 1000)
 

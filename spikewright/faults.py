@@ -34,6 +34,8 @@ def _wrong_shapes(image: "CoreImage") -> list[str]:
     wanted: dict[str, tuple[int, ...]] = dict.fromkeys(image.arrays, (spec.neurons,))
     wanted |= dict.fromkeys(("first_word", "word_count", "first_group"), (spec.sources,))
     wanted |= {"weights": (words, spec.lanes), "delays": (words, spec.lanes)}
+    if spec.sparse:
+        wanted["word_group"] = (words,)
     wanted["level_groups"] = (image.level_groups.size,)
     reasons = [
         f"{name} must have shape {shape}, not {image.arrays[name].shape}"
@@ -62,6 +64,9 @@ def _wrong_ranges(image: "CoreImage") -> list[str]:
         limit(name, *signed_range(spec.state_bits))
     limit("reset_to", 0, 1)
     limit("refractory", 0, (1 << spec.refractory_bits) - 1)
+    if spec.sparse:
+        limit("first_group", 0, 0)
+        limit("word_group", 0, spec.groups - 1)
     limit("level_groups", 1, spec.groups)
     if not 1 <= image.groups_used <= spec.groups:
         reasons.append(f"level_groups must add up to [1, {spec.groups}], not {image.groups_used}")
@@ -71,16 +76,44 @@ def _wrong_ranges(image: "CoreImage") -> list[str]:
 def _wrong_rows(image: "CoreImage") -> list[str]:
     reasons = []
     count = image.word_count.astype(np.int64)
-    for name, size, what in (
-        ("first_word", len(image.weights), "words"),
-        ("first_group", image.groups_used, "groups"),
-    ):
+    limits = [("first_word", len(image.weights), "words")]
+    if not image.spec.sparse:
+        limits.append(("first_group", image.groups_used, "groups"))
+    for name, size, what in limits:
         end = np.where(count > 0, image.arrays[name].astype(np.int64) + count, 0)
         if end.max() > size:
             reasons.append(
                 f"row of source {int(end.argmax())} must end within {size} {what}, not {end.max()}"
             )
+    if image.spec.sparse and not reasons:
+        reasons += _wrong_groups(image)
     return reasons
+
+
+def _wrong_groups(image: "CoreImage") -> list[str]:
+    """Words for groups that are never updated; sums that a sparse image's accumulators overflow."""
+    spec = image.spec
+    source, word, group = image.row_words(np.arange(spec.sources))
+    unused = group >= image.groups_used
+    if unused.any():
+        k = int(unused.argmax())
+        return [
+            f"word {word[k]}, in the row of source {source[k]}, must be for one of "
+            f"{image.groups_used} groups, not for group {group[k]}"
+        ]
+    low, high = signed_range(spec.acc_bits)
+    for lane in range(spec.lanes):
+        weights = image.weights[word, lane]
+        least = np.bincount(group, np.minimum(weights, 0), spec.groups)
+        most = np.bincount(group, np.maximum(weights, 0), spec.groups)
+        wrong = (least < low) | (most > high)
+        if wrong.any():
+            g = int(wrong.argmax())
+            return [
+                f"synapses into neuron {g * spec.lanes + lane} must add up to [{low}, {high}] "
+                f"whichever of them deliver, not {least[g]:.0f} to {most[g]:.0f}"
+            ]
+    return []
 
 
 def _wrong_neurons(image: "CoreImage") -> list[str]:

@@ -43,6 +43,7 @@ _DTYPES: Mapping[str, type[np.integer[Any]]] = {
     "reset_to": np.uint8,
     "refractory": np.uint8,
 }
+_SPARSE_DTYPES = {**_DTYPES, "word_group": np.uint16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,8 @@ class CoreImage:
     ``delays``        uint8[W, lanes]   synaptic delay [timesteps]; all 0 where the spec has none
     ``first_word``    uint32[A + N]     a source's row: this many words from here, the first one
     ``word_count``    uint16[A + N]     for neuron group ``first_group``, the next for the next
-    ``first_group``   uint16[A + N]     group, and so on
+    ``first_group``   uint16[A + N]     group, and so on; all 0 with a sparse spec
+    ``word_group``    uint16[W]         neuron group of each word; with a sparse spec only
     ``level_groups``  uint16[L]         neuron groups of each level, in order from group 0
     ``a_mem``         uint16[N]         membrane decay, UQ1.12, 0 to 4096
     ``a_syn``         uint16[N]         synaptic current decay, UQ1.12; 0 is memoryless
@@ -90,12 +92,19 @@ class CoreImage:
     reset: Array
     reset_to: Array
     refractory: Array
+    word_group: Array | None = None
     manifest: Manifest = field(default_factory=Manifest)
 
     def __post_init__(self) -> None:
         reasons = []
-        for name, dtype in _DTYPES.items():
-            given = np.asarray(getattr(self, name))
+        if self.word_group is not None and not self.spec.sparse:
+            reasons.append("word_group must be None for a spec that is not sparse")
+        for name, dtype in _dtypes(self.spec).items():
+            value = getattr(self, name)
+            if value is None:
+                reasons.append(f"{name} must be there, not None")
+                continue
+            given = np.asarray(value)
             if given.dtype.kind not in "iu":
                 reasons.append(f"{name} must be integers, not {given.dtype}")
                 continue
@@ -120,7 +129,7 @@ class CoreImage:
     @cached_property
     def arrays(self) -> Mapping[str, Array]:
         """The arrays by name, read-only."""
-        return {name: getattr(self, name) for name in _DTYPES}
+        return {name: getattr(self, name) for name in _dtypes(self.spec)}
 
     @property
     def groups_used(self) -> int:
@@ -139,11 +148,13 @@ class CoreImage:
         end[-1] = 1
         columns = {f"weight{k}": self.weights[:, k] for k in range(spec.lanes)}
         columns |= {f"delay{k}": self.delays[:, k] for k in range(spec.lanes)}
+        if self.word_group is not None:
+            columns["group"] = self.word_group
         parts: dict[Region, Mapping[str, Array]] = {
             # An unused row may point anywhere, even past what its fields can hold.
             Region.DESCRIPTORS: {
-                name: np.where(self.word_count > 0, self.arrays[name], 0)
-                for name in ("first_word", "word_count", "first_group")
+                f.name: np.where(self.word_count > 0, self.arrays[f.name], 0)
+                for f in memories[Region.DESCRIPTORS].layout.fields
             },
             Region.LEVELS: {"last": last, "end": end},
             Region.NEURONS: {
@@ -173,7 +184,10 @@ class CoreImage:
         )
         row = np.repeat(np.arange(len(count)), count)
         offset = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-        return row, first_word[row] + offset, first_group[row] + offset
+        word = first_word[row] + offset
+        if self.word_group is not None:
+            return row, word, self.word_group[word].astype(np.int64)
+        return row, word, first_group[row] + offset
 
     def population(self, name: str) -> Population:
         """The neurons of that name. Raises :class:`ImageError`, naming those there are."""
@@ -285,12 +299,13 @@ class CoreImage:
             arrays = safetensors.numpy.load(data)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ImageError(f"not a whole safetensors file ({error}).") from None
-        reasons = [f"array {name!r} is missing" for name in sorted(_DTYPES.keys() - arrays.keys())]
-        reasons += [f"array {name!r} is unknown" for name in sorted(arrays.keys() - _DTYPES.keys())]
-        for name in sorted(_DTYPES.keys() & arrays.keys()):
-            if arrays[name].dtype != _DTYPES[name]:
+        dtypes = _dtypes(spec)
+        reasons = [f"array {name!r} is missing" for name in sorted(dtypes.keys() - arrays.keys())]
+        reasons += [f"array {name!r} is unknown" for name in sorted(arrays.keys() - dtypes.keys())]
+        for name in sorted(dtypes.keys() & arrays.keys()):
+            if arrays[name].dtype != dtypes[name]:
                 reasons.append(
-                    f"array {name!r} must be {np.dtype(_DTYPES[name])}, not {arrays[name].dtype}"
+                    f"array {name!r} must be {np.dtype(dtypes[name])}, not {arrays[name].dtype}"
                 )
             elif hashlib.sha256(arrays[name].tobytes()).hexdigest() != hashes.get(name):
                 reasons.append(f"array {name!r} does not match its hash")
@@ -304,6 +319,11 @@ class CoreImage:
         if not is_same:
             raise ImageError("damaged: the content does not match the image id.")
         return image
+
+
+def _dtypes(spec: CoreSpec) -> Mapping[str, type[np.integer[Any]]]:
+    """The arrays of an image for that spec."""
+    return _SPARSE_DTYPES if spec.sparse else _DTYPES
 
 
 def _metadata(data: bytes) -> str:

@@ -28,6 +28,7 @@ _RANGES = {
     "refractory_bits": (0, 8),
     "weight_words": (0, 1 << 24),
 }
+_MOST_ROW_WORDS = (1 << 16) - 1
 _POWERS_OF_TWO = ("lanes", "delay_slots")
 _JSON_HINT = 'Write an object such as: {"axons": 64, "neurons": 256, "lanes": 8}'
 _HINT = "Change the field, or leave it out to get its default."
@@ -90,6 +91,9 @@ class CoreSpec:
         and needs no multiplier.
     weight_words : int
         Depth of the weight memory; 0 stands for all-to-all, ``sources * groups``.
+    sparse : bool
+        Each weight word names its neuron group, so that a row is any words in any order, and a
+        group may have several. Without it a row is the words of groups that follow each other.
 
     Raises
     ------
@@ -108,6 +112,7 @@ class CoreSpec:
     synapse_current: bool = True
     decay: Literal["multiply", "shift"] = "multiply"
     weight_words: int = 0
+    sparse: bool = False
 
     def __post_init__(self) -> None:
         reasons = []
@@ -117,8 +122,11 @@ class CoreSpec:
                 reasons.append(f"{name} must be an integer in [{low}, {high}], not {value!r}")
             elif name in _POWERS_OF_TWO and value & (value - 1):
                 reasons.append(f"{name} must be a power of two, not {value}")
-        if not isinstance(self.synapse_current, bool):
-            reasons.append(f"synapse_current must be true or false, not {self.synapse_current!r}")
+        reasons += [
+            f"{name} must be true or false, not {getattr(self, name)!r}"
+            for name in ("synapse_current", "sparse")
+            if not isinstance(getattr(self, name), bool)
+        ]
         if self.decay not in ("multiply", "shift"):
             reasons.append(f"decay must be 'multiply' or 'shift', not {self.decay!r}")
         if not reasons and self.neurons % self.lanes:
@@ -146,13 +154,21 @@ class CoreSpec:
 
     @property
     def acc_bits(self) -> int:
-        """Accumulator width: no sum overflows, with at most one synapse from source to neuron."""
+        """Accumulator width: no sum overflows, with at most one synapse from source to neuron.
+
+        Rows of a sparse spec may hold more; images whose sums could overflow are refused.
+        """
         return self.weight_bits + (self.sources - 1).bit_length()
 
     @property
     def delay_bits(self) -> int:
         """Width of a synapse's delay field; 0 without delays."""
         return (self.delay_slots - 1).bit_length()
+
+    @property
+    def most_row_words(self) -> int:
+        """Words that the longest row can have."""
+        return min(self.weight_words, _MOST_ROW_WORDS) if self.sparse else self.groups
 
     @property
     def weight_banks(self) -> int:
@@ -171,15 +187,17 @@ class CoreSpec:
         ``(0 if reset_to else v) + reset_by``.
         """
         state = self.state_bits
-        weights = [
-            Field(f"weight{lane}", self.weight_bits, signed=True) for lane in range(self.lanes)
-        ]
-        delays = [Field(f"delay{lane}", self.delay_bits) for lane in range(self.lanes)]
-        descriptor = (
+        word = [Field(f"weight{lane}", self.weight_bits, signed=True) for lane in range(self.lanes)]
+        if self.delay_bits:
+            word += [Field(f"delay{lane}", self.delay_bits) for lane in range(self.lanes)]
+        descriptor = [
             Field("first_word", index_width(self.weight_words)),
-            Field("word_count", self.groups.bit_length()),
-            Field("first_group", index_width(self.groups)),
-        )
+            Field("word_count", self.most_row_words.bit_length()),
+        ]
+        if self.sparse:
+            word.append(Field("group", index_width(self.groups)))
+        else:
+            descriptor.append(Field("first_group", index_width(self.groups)))
         level = (Field("last", 1), Field("end", 1))
         neuron = [
             Field("a_mem", DECAY_BITS + 1),
@@ -197,11 +215,12 @@ class CoreSpec:
             kept.append(Field("refractory", self.refractory_bits))
         acc = (Field("acc", self.acc_bits, signed=True),)
         slots = self.delay_slots << index_width(self.neurons)
-        words = Layout(tuple(weights + (delays if self.delay_bits else [])))
         return {
-            Region.WEIGHTS: Memory(words, self.weight_words, writable=True, readable=True),
+            Region.WEIGHTS: Memory(
+                Layout(tuple(word)), self.weight_words, writable=True, readable=True
+            ),
             Region.DESCRIPTORS: Memory(
-                Layout(descriptor), self.sources, writable=True, readable=False
+                Layout(tuple(descriptor)), self.sources, writable=True, readable=False
             ),
             Region.LEVELS: Memory(Layout(level), self.groups, writable=True, readable=False),
             Region.NEURONS: Memory(
@@ -237,10 +256,15 @@ class CoreSpec:
     # Identity
 
     def to_json(self) -> str:
-        """Canonical JSON: keys sorted, no white space, every field resolved."""
-        return json.dumps(
-            {"core_version": CORE_VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":")
-        )
+        """Canonical JSON: keys sorted, no white space, every field resolved.
+
+        ``sparse`` is there only if it is on: a spec without it is what it was before there was
+        the option, and keeps its hash.
+        """
+        values = {"core_version": CORE_VERSION, **asdict(self)}
+        if not self.sparse:
+            del values["sparse"]
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "CoreSpec":

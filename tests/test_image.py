@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from spikewright.sim.cases import draw_case
 from spikewright.spec import CoreSpec, Region
 
 SPEC = CoreSpec(axons=2, neurons=4, lanes=2, delay_slots=2, state_bits=12, weight_words=4)
+
+SPARSE = replace(SPEC, sparse=True)
+"""With it each word has a group of its own."""
+SPARSE_ROWS = {"first_group": np.zeros(6, int), "word_group": np.array([1, 0, 1, 1])}
+"""Axon 0's row comes with its groups in reverse, axon 1's has two words for group 1."""
 
 SUBTRACTED = "must be in [0, v_threshold + 1 - (-2048)] to be subtracted"
 
@@ -48,6 +54,11 @@ def small_image(spec: CoreSpec = SPEC, **changes: Any) -> CoreImage:
         ),
     }
     return CoreImage(spec=spec, **(fields | changes))
+
+
+def sparse_image(**changes: Any) -> CoreImage:
+    """The same with the groups of :data:`SPARSE_ROWS`."""
+    return small_image(SPARSE, **(SPARSE_ROWS | changes))
 
 
 def reasons(spec: CoreSpec = SPEC, **changes: Any) -> tuple[str, ...]:
@@ -92,8 +103,9 @@ def test_round_trip_through_a_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["model.core"]
 
 
-def test_any_flipped_bit_is_an_error() -> None:
-    data = small_image().to_bytes()
+@pytest.mark.parametrize("image", [small_image(), sparse_image()], ids=["dense", "sparse"])
+def test_any_flipped_bit_is_an_error(image: CoreImage) -> None:
+    data = image.to_bytes()
     passed = []
     for bit in range(8 * len(data)):
         damaged = bytearray(data)
@@ -106,8 +118,9 @@ def test_any_flipped_bit_is_an_error() -> None:
     assert passed == []
 
 
-def test_any_truncation_is_an_error() -> None:
-    data = small_image().to_bytes()
+@pytest.mark.parametrize("image", [small_image(), sparse_image()], ids=["dense", "sparse"])
+def test_any_truncation_is_an_error(image: CoreImage) -> None:
+    data = image.to_bytes()
     for size in range(len(data)):
         with pytest.raises(ImageError):
             CoreImage.from_bytes(data[:size])
@@ -125,6 +138,12 @@ def test_id_is_stable() -> None:
     assert image.to_bytes() == small_image().to_bytes()
     wide = {name: array.astype(np.int64) for name, array in image.arrays.items()}
     assert small_image(SPEC, **wide).id == image.id
+
+
+def test_id_is_the_same_in_every_release() -> None:
+    """Devices and recorded cases name images by it; options come and go without changing it."""
+    known = "a2246232fe0fad24e9ff38282ddff36eeb463857616d7e453a86d7dab0dd0e7d"
+    assert small_image().id == known
 
 
 def test_id_covers_spec_manifest_and_every_array() -> None:
@@ -146,6 +165,8 @@ def test_id_covers_spec_manifest_and_every_array() -> None:
     for name, array in others.items():
         ids.add(small_image(SPEC, **{name: array}).id)
     assert len(ids) == 3 + len(others)
+    swapped = sparse_image(word_group=np.array([0, 1, 1, 1]))
+    assert len(ids | {sparse_image().id, swapped.id}) == len(ids) + 2
 
 
 def vars_of(spec: CoreSpec) -> dict[str, Any]:
@@ -233,6 +254,23 @@ def test_missing_unknown_and_mistyped_arrays_are_named() -> None:
         "array 'extra' is unknown",
         "array 'a_mem' must be uint16, not int32",
     )
+
+
+def test_groups_of_words_are_in_the_file_of_a_sparse_spec() -> None:
+    image = sparse_image()
+    assert equal(CoreImage.from_bytes(image.to_bytes()), image)
+    assert image.arrays.keys() - small_image().arrays.keys() == {"word_group"}
+    for given, spec, fault in (
+        (small_image(), SPARSE, "missing"),
+        (image, SPEC, "unknown"),
+    ):
+        content = json.loads(outer(given)["content"]) | {"spec": vars_of(spec)}
+        text = json.dumps(content)
+        header = {"id": hashlib.sha256(text.encode()).hexdigest(), "content": text}
+        data = safetensors.numpy.save(dict(given.arrays), {"spikewright": json.dumps(header)})
+        with pytest.raises(ImageError) as error:
+            CoreImage.from_bytes(data)
+        assert error.value.reasons == (f"array 'word_group' is {fault}",)
 
 
 def test_loading_names_the_file_and_the_next_step(tmp_path: Path) -> None:
@@ -332,6 +370,55 @@ def test_unused_rows_may_point_anywhere() -> None:
     np.testing.assert_array_equal(image.records[Region.DESCRIPTORS], plain)
 
 
+def test_groups_of_words_come_with_a_sparse_spec_alone() -> None:
+    assert reasons(SPARSE) == ("word_group must be there, not None",)
+    message = "word_group must be None for a spec that is not sparse"
+    assert reasons(word_group=SPARSE_ROWS["word_group"]) == (message,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"word_group": [0, 1, 2, 1]}, "word_group must be in [0, 1], not 0 to 2"),
+        ({"word_group": [0, 1, -1, 1]}, "word_group must fit [0, 65535], not -1 to 1"),
+        ({"word_group": [0, 1, 1]}, "word_group must have shape (4,), not (3,)"),
+        ({"word_group": [0.0] * 4}, "word_group must be integers, not float64"),
+        ({"first_group": [0, 0, 0, 0, 0, 1]}, "first_group must be in [0, 0], not 0 to 1"),
+        ({"word_count": [2, 3, 1, 0, 0, 0]}, "row of source 1 must end within 4 words, not 5"),
+        (
+            {"level_groups": [1]},
+            "word 0, in the row of source 0, must be for one of 1 groups, not for group 1",
+        ),
+    ],
+)
+def test_sparse_rows_out_of_range(changes: dict[str, Any], message: str) -> None:
+    arrays = {name: np.array(values) for name, values in changes.items()}
+    assert reasons(SPARSE, **(SPARSE_ROWS | arrays))[0] == message
+
+
+def test_a_row_may_hold_more_words_than_there_are_groups() -> None:
+    image = sparse_image(word_count=np.array([4, 2, 1, 0, 0, 0]))
+    row, word, group = image.row_words(np.array([0, 2]))
+    assert (row.tolist(), word.tolist()) == ([0, 0, 0, 0, 1], [0, 1, 2, 3, 3])
+    assert group.tolist() == [1, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("weight", "worst"), [(-128, "-1024"), (127, "1016")])
+def test_sums_of_sparse_rows_must_fit_the_accumulators(weight: int, worst: str) -> None:
+    """Of 11 bits, for 6 sources: 8 synapses into a neuron cannot overflow, 9 can."""
+    rows = {"first_word": np.zeros(6, int), "word_group": np.full(4, 1)}
+    rows |= {"weights": np.full((4, 2), weight), "first_group": np.zeros(6, int)}
+    image = small_image(SPARSE, **rows, word_count=np.array([4, 4, 0, 0, 0, 0]))
+    assert image.spec.acc_bits == 11
+    least, most = (f"{8 * weight}", "0") if weight < 0 else ("0", f"{8 * weight}")
+    assert worst in (least, most)
+    least, most = (f"{9 * weight}", "0") if weight < 0 else ("0", f"{9 * weight}")
+    assert reasons(SPARSE, **rows, word_count=np.array([4, 4, 1, 0, 0, 0])) == (
+        "synapses into neuron 2 must add up to [-1024, 1023] whichever of them deliver, "
+        f"not {least} to {most}",
+    )
+
+
 def test_no_level_is_an_error() -> None:
     message = "level_groups must add up to [1, 2], not 0"
     assert message in reasons(level_groups=np.zeros(0, int))
@@ -403,6 +490,18 @@ def test_records_unpack_to_the_arrays() -> None:
         "last": [1, 1],
         "end": [0, 1],
     }
+
+
+def test_records_of_a_sparse_spec() -> None:
+    image = sparse_image(first_word=np.array([0, 2, 3, 99, 0, 0]))
+    rows, words = (
+        SPARSE.memories[region].layout.unpack(image.records[region])
+        for region in (Region.DESCRIPTORS, Region.WEIGHTS)
+    )
+    assert rows.keys() == {"first_word", "word_count"}
+    assert rows["first_word"].tolist() == [0, 2, 3, 0, 0, 0]
+    assert words["group"].tolist() == [1, 0, 1, 1]
+    assert words["weight1"].tolist() == image.weights[:, 1].tolist()
 
 
 def test_levels_of_several_groups() -> None:

@@ -19,6 +19,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "synapse_current": (False, False),
     "decay": ("shift", "shift"),
     "weight_words": (1, 1 << 24),
+    "sparse": (True, True),
 }
 BEYOND: dict[str, tuple[Any, ...]] = {
     "axons": (0, 2049, -1, 2.0, "256", None, True),
@@ -32,6 +33,7 @@ BEYOND: dict[str, tuple[Any, ...]] = {
     "synapse_current": (1, 0, None, "true"),
     "decay": ("divide", None, 0),
     "weight_words": (-1, (1 << 24) + 1, None),
+    "sparse": (1, 0, None, "true"),
 }
 NAMES = [field.name for field in fields(CoreSpec)]
 
@@ -96,6 +98,13 @@ def test_hash_is_the_same_in_every_release() -> None:
         '"synapse_current":true,"weight_bits":8,"weight_words":16384}'
     )
     assert CoreSpec().hash == "3bd29f4d73fda495f624088827858f035b6fce414628c2a9fc2da17459f01bfa"
+
+
+def test_sparse_is_in_the_json_only_where_it_is_on() -> None:
+    """So the hash of every spec without it stays what it was before there was the option."""
+    assert '"sparse":true' in CoreSpec(sparse=True).to_json()
+    assert "sparse" not in CoreSpec(sparse=False).to_json()
+    assert CoreSpec.from_json('{"sparse": false}').hash == CoreSpec().hash
 
 
 def test_json_of_some_fields() -> None:
@@ -173,6 +182,28 @@ def test_memories_hold_what_the_features_need(
         Region.STATE: 12,
         Region.ACCUMULATORS: delay_slots * 16,
     }
+
+
+@pytest.mark.parametrize("weight_words", [5, 65535, 65536])
+def test_group_is_in_the_word_of_a_sparse_spec(weight_words: int) -> None:
+    sizes: dict[str, Any] = {"axons": 10, "neurons": 12, "lanes": 4, "weight_words": weight_words}
+    dense, sparse = CoreSpec(**sizes), CoreSpec(**sizes, sparse=True)
+    widths = [
+        {
+            region: {f.name: f.width for f in memory.layout.fields}
+            for region, memory in spec.memories.items()
+        }
+        for spec in (dense, sparse)
+    ]
+    assert widths[1][Region.WEIGHTS] == {**widths[0][Region.WEIGHTS], "group": 2}
+    assert widths[0][Region.DESCRIPTORS].pop("first_group") == 2
+    assert widths[0][Region.DESCRIPTORS].pop("word_count") == 2
+    count = widths[1][Region.DESCRIPTORS].pop("word_count")
+    for region in set(Region) - {Region.WEIGHTS}:
+        assert widths[1][region] == widths[0][region]
+    # A row may hold the whole memory, as far as an image can say so.
+    assert (dense.most_row_words, sparse.most_row_words) == (3, min(weight_words, 65535))
+    assert count == sparse.most_row_words.bit_length()
 
 
 def test_memories_are_written_or_read() -> None:
