@@ -107,9 +107,10 @@ class RowFetch(wiring.Component):
                 row_last.eq(head.word_count[1:] == 0),
             ]
         with m.Else():
+            m.d.sync += row.first_word.eq(row.first_word + 1)
+            if not spec.sparse:
+                m.d.sync += row.first_group.eq(row.first_group + 1)
             m.d.sync += [
-                row.first_word.eq(row.first_word + 1),
-                row.first_group.eq(row.first_group + 1),
                 row.word_count.eq(row.word_count - 1),
                 row_last.eq(row.word_count == 2),
             ]
@@ -117,11 +118,12 @@ class RowFetch(wiring.Component):
         m.d.comb += self.active.eq(found | head_valid | row_valid)
         cycles = spec.weight_banks + 1
         valid = Signal(cycles)
-        groups = [Signal.like(row.first_group, name=f"group{k}") for k in range(cycles)]
-        m.d.sync += [
-            Cat(valid, self.o.valid).eq(Cat(row_valid & (row.word_count != 0), valid)),
-            Cat(groups, self.o.group).eq(Cat(row.first_group, groups)),
-        ]
+        m.d.sync += Cat(valid, self.o.valid).eq(Cat(row_valid & (row.word_count != 0), valid))
+        if spec.sparse:
+            m.d.comb += self.o.group.eq(self.o.synapses.group)
+        else:
+            groups = [Signal.like(row.first_group, name=f"group{k}") for k in range(cycles)]
+            m.d.sync += Cat(groups, self.o.group).eq(Cat(row.first_group, groups))
         self._weights(m, Mux(row_valid, row.first_word, self.read_addr))
         return m
 
@@ -129,31 +131,44 @@ class RowFetch(wiring.Component):
         """The weight memory in banks, each a cycle behind the one before it.
 
         So an address goes from register to register, and each register only to the block RAMs of
-        one bank: those of a large memory lie all over the part.
+        one bank: those of a large memory lie all over the part. With a sparse spec the words'
+        neuron groups have a memory of their own, so that the banks keep their widths, in step with
+        the last bank, after which nothing waits for anything.
         """
         spec = self._spec
-        fields = spec.memories[Region.WEIGHTS].layout.fields
         written: Write = (self.weight_en, self.weight_addr, self.weight_data)
+        last = spec.weight_banks - 1
         for bank in range(spec.weight_banks):
-            lanes = range(bank, spec.lanes, spec.weight_banks)
-            names = {f"{kind}{lane}" for kind in ("weight", "delay") for lane in lanes}
-            layout = Layout(tuple(field for field in fields if field.name in names))
-            m.submodules[f"weights{bank}"] = memory = Memory(
-                shape=struct(layout), depth=spec.weight_words, init=[], attrs={"ram_style": "block"}
-            )
-            write_port = memory.write_port()
-            read_port = memory.read_port()
             written = passed_on(m, written, f"written{bank}")
             address = following(m, address, f"address{bank}")
-            m.d.comb += [
-                write_port.en.eq(written[0]),
-                write_port.addr.eq(written[1]),
-                read_port.addr.eq(address),
-                read_port.en.eq(1),
-            ]
-            for field in layout.fields:
-                m.d.comb += write_port.data[field.name].eq(written[2][field.name])
-                value = read_port.data[field.name]
-                for _ in range(spec.weight_banks - 1 - bank):
-                    value = following(m, value, field.name)
-                m.d.sync += self.o.synapses[field.name].eq(value)
+            lanes = range(bank, spec.lanes, spec.weight_banks)
+            names = {f"{kind}{lane}" for kind in ("weight", "delay") for lane in lanes}
+            self._memory(m, f"weights{bank}", names, written, address, last - bank)
+        if spec.sparse:
+            self._memory(m, "groups", {"group"}, written, address, 0)
+
+    def _memory(
+        self, m: Module, name: str, fields: set[str], written: Write, address: Value, cycles: int
+    ) -> None:
+        """Some fields of all weight words; ``o`` shows them so many cycles later than at once."""
+        spec = self._spec
+        layout = Layout(
+            tuple(f for f in spec.memories[Region.WEIGHTS].layout.fields if f.name in fields)
+        )
+        m.submodules[name] = memory = Memory(
+            shape=struct(layout), depth=spec.weight_words, init=[], attrs={"ram_style": "block"}
+        )
+        write_port = memory.write_port()
+        read_port = memory.read_port()
+        m.d.comb += [
+            write_port.en.eq(written[0]),
+            write_port.addr.eq(written[1]),
+            read_port.addr.eq(address),
+            read_port.en.eq(1),
+        ]
+        for field in layout.fields:
+            m.d.comb += write_port.data[field.name].eq(written[2][field.name])
+            value = read_port.data[field.name]
+            for _ in range(cycles):
+                value = following(m, value, field.name)
+            m.d.sync += self.o.synapses[field.name].eq(value)
