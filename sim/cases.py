@@ -156,6 +156,7 @@ def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 
         synapse_current=bool(rng.random() < 0.6),
         decay="multiply" if rng.random() < 0.7 else "shift",
         weight_words=words,
+        sparse=bool(rng.random() < 0.3),
     )
 
 
@@ -185,13 +186,24 @@ def make_image(spec: CoreSpec, recipe: Recipe) -> CoreImage:
     cuts = rng.choice(recipe.groups - 1, recipe.levels - 1, replace=False) + 1
     ends = np.concatenate([np.sort(cuts), [recipe.groups]]).astype(np.int64)
     first_group, word_count = _rows(rng, spec, recipe, ends)
+    span = word_count
+    if spec.sparse:
+        word_count = span * rng.choice([1, 2], spec.sources, p=[0.8, 0.2])
     first_word, word_count, words = _place(rng, spec, word_count)
     weights = _weights(rng, spec, recipe, words)
     slots = 1 if rng.random() < 0.1 else spec.delay_slots
     delays = rng.integers(slots, size=weights.shape)
     if rng.random() < 0.1:
         delays[:] = spec.delay_slots - 1
-    drive = _drive(spec, weights, first_word, word_count, first_group)
+    source, word = _read(first_word, word_count)
+    group = first_group[source] + word - first_word[source]
+    word_group = None
+    if spec.sparse:
+        word_group = rng.integers(recipe.groups, size=words)
+        word_group[word] = _any_order(rng, first_group, span, word_count)
+        group, first_group = word_group[word], np.zeros_like(first_group)
+        weights = _fitting(spec, weights, word, group)
+    drive = _drive(spec, weights[word], group)
     return CoreImage(
         spec=spec,
         weights=weights,
@@ -199,6 +211,7 @@ def make_image(spec: CoreSpec, recipe: Recipe) -> CoreImage:
         first_word=first_word,
         word_count=word_count,
         first_group=first_group,
+        word_group=word_group,
         level_groups=np.diff(ends, prepend=0),
         **draw_neurons(rng, spec, drive, corners=recipe.parameters == "corners"),
     )
@@ -309,13 +322,43 @@ def _weights(rng: np.random.Generator, spec: CoreSpec, recipe: Recipe, words: in
     return weights
 
 
-def _drive(
-    spec: CoreSpec, weights: Array, first_word: Array, word_count: Array, first_group: Array
-) -> npt.NDArray[np.float64]:
+def _read(first_word: Array, word_count: Array) -> tuple[Array, Array]:
+    """Source and index of every word that the rows read, row by row."""
+    source = np.repeat(np.arange(len(word_count)), word_count)
+    skipped = first_word - (np.cumsum(word_count) - word_count)
+    return source, skipped[source] + np.arange(len(source))
+
+
+def _any_order(
+    rng: np.random.Generator, first_group: Array, span: Array, word_count: Array
+) -> Array:
+    """Groups of every word of sparse rows, row by row: those from the row's first group on.
+
+    In random order; where the row has more words than groups, or by chance, some of them several
+    times.
+    """
+    parts = [np.zeros(0, np.int64)]
+    for first, groups, count in zip(first_group, span, word_count, strict=True):
+        each = rng.permutation(count) % max(1, groups)
+        drawn = rng.integers(max(1, groups), size=count)
+        parts.append(first + (each if rng.random() < 0.7 else drawn))
+    return np.concatenate(parts)
+
+
+def _fitting(spec: CoreSpec, weights: Array, word: Array, group: Array) -> Array:
+    """The weights, halved until no sum of those that are read overflows an accumulator."""
+    low, high = signed_range(spec.acc_bits)
+    while True:
+        least, most = np.zeros((2, spec.groups, spec.lanes), np.int64)
+        np.add.at(least, group, np.minimum(weights[word], 0))
+        np.add.at(most, group, np.maximum(weights[word], 0))
+        if least.min() >= low and most.max() <= high:
+            return weights
+        weights = np.trunc(weights / 2).astype(np.int64)
+
+
+def _drive(spec: CoreSpec, weights: Array, group: Array) -> npt.NDArray[np.float64]:
     """Root of the sum of squares of the weights into each neuron, in state units."""
-    source = np.repeat(np.arange(spec.sources), word_count)
-    offset = np.arange(len(source)) - np.repeat(np.cumsum(word_count) - word_count, word_count)
     squares = np.zeros((spec.groups, spec.lanes))
-    words = weights[first_word[source] + offset].astype(float)
-    np.add.at(squares, first_group[source] + offset, words**2)
+    np.add.at(squares, group, weights.astype(float) ** 2)
     return np.asarray(np.sqrt(squares).reshape(-1) * (1 << spec.fraction_bits))

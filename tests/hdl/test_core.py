@@ -10,6 +10,7 @@ from spikewright.spec import CoreSpec
 SPECS = (
     CoreSpec(axons=9, neurons=12, lanes=4, delay_slots=2, weight_bits=6, state_bits=16),
     CoreSpec(axons=3, neurons=5, lanes=1, weight_bits=3, state_bits=12, fraction_bits=2),
+    CoreSpec(axons=9, neurons=12, lanes=2, delay_slots=2, state_bits=16, sparse=True),
 )
 BENCH = (
     "stalls",

@@ -33,10 +33,30 @@ def test_specs_vary() -> None:
     assert {(spec.synapse_current, spec.decay) for spec in specs} == {
         (current, decay) for current in (False, True) for decay in ("multiply", "shift")
     }
+    assert {(spec.sparse, spec.delay_slots > 1) for spec in specs} == {
+        (sparse, delays) for sparse in (False, True) for delays in (False, True)
+    }
     assert min(spec.axons for spec in specs) == 1
     assert min(spec.neurons for spec in specs) == 1
     assert max(spec.axons for spec in specs) > 200
     assert max(spec.neurons for spec in specs) > 200
+
+
+def test_sparse_corners_occur() -> None:
+    backward = repeated = follows = longer = beyond = 0
+    for case in CASES:
+        image = case.image
+        if not image.spec.sparse:
+            continue
+        row, word, group = image.row_words(np.arange(image.spec.sources))
+        together = row[1:] == row[:-1]
+        backward += bool((together & (group[1:] < group[:-1])).any())
+        follows += bool((together & (group[1:] == group[:-1])).any())
+        repeated += len(set(zip(row, group, strict=True))) < len(row)
+        longer += bool((image.word_count > image.groups_used).any())
+        beyond += len(set(word)) < len(image.weights)
+    assert min(backward, repeated, follows, longer) > 20
+    assert beyond > 0
 
 
 def test_corners_occur() -> None:
@@ -44,9 +64,9 @@ def test_corners_occur() -> None:
     for case in CASES:
         image, spec = case.image, case.image.spec
         count = image.word_count.astype(int)
-        ends = np.where(count > 0, image.first_group + count, 0)
+        _, _, group = image.row_words(np.arange(spec.sources))
         rows_without_words += bool((count == 0).any() and count.any())
-        rows_to_the_end += bool((ends == image.groups_used).any())
+        rows_to_the_end += bool((group == image.groups_used - 1).any())
         shared += int(count.sum()) > len(image.weights)
         lowest = signed_range(spec.weight_bits)[0]
         lowest_sum += bool(image.weights.size and (image.weights == lowest).all())

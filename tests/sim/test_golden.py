@@ -59,18 +59,22 @@ class Reference:
         self.image, self.spec = image, image.spec
         lanes = self.spec.lanes
         self.words = [int(count) for count in image.word_count]
-        self.synapses = [
-            [
-                (
-                    (int(image.first_group[j]) + k) * lanes + lane,
-                    int(image.weights[int(image.first_word[j]) + k, lane]),
-                    int(image.delays[int(image.first_word[j]) + k, lane]),
-                )
-                for k in range(words)
-                for lane in range(lanes)
-            ]
-            for j, words in enumerate(self.words)
-        ]
+        self.synapses: list[list[tuple[int, int, int]]] = []
+        for j, words in enumerate(self.words):
+            self.synapses.append([])
+            for k in range(words):
+                word = int(image.first_word[j]) + k
+                group = int(image.first_group[j]) + k
+                if image.word_group is not None:
+                    group = int(image.word_group[word])
+                self.synapses[j] += [
+                    (
+                        group * lanes + lane,
+                        int(image.weights[word, lane]),
+                        int(image.delays[word, lane]),
+                    )
+                    for lane in range(lanes)
+                ]
         self.levels = []
         start = 0
         for groups in image.level_groups:
@@ -173,9 +177,8 @@ def test_equals_the_scalar_reference(seed: int) -> None:
 
 
 def test_reference_cases_have_every_feature() -> None:
-    features = dict.fromkeys(
-        ("spikes", "quiet", "saturated", "held", "levels", "delays", "late", "no i", "shift"), 0
-    )
+    names = "spikes quiet saturated held levels delays late no_i shift sparse repeats"
+    features = dict.fromkeys(names.split(), 0)
     lanes = set()
     for seed in SEEDS:
         case = small_case(seed)
@@ -196,8 +199,11 @@ def test_reference_cases_have_every_feature() -> None:
         features["levels"] += len(image.level_groups) > 1
         features["delays"] += bool(image.delays.any())
         features["late"] += len(image.level_groups) > 1 and case.recipe.rows in ("full", "random")
-        features["no i"] += not spec.synapse_current
+        features["no_i"] += not spec.synapse_current
         features["shift"] += spec.decay == "shift"
+        row, _, group = image.row_words(np.arange(spec.sources))
+        features["sparse"] += spec.sparse
+        features["repeats"] += len(set(zip(row, group, strict=True))) < len(row)
         lanes.add(spec.lanes)
     assert min(features.values()) >= 10, features
     assert lanes == {1, 2, 4, 8, 16, 32}

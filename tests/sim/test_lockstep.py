@@ -29,6 +29,8 @@ SPECS = (
     CoreSpec(axons=33, neurons=128, lanes=16, decay="shift", refractory_bits=0, state_bits=16),
     CoreSpec(axons=2, neurons=1, lanes=1, delay_slots=64),
     CoreSpec(axons=2048, neurons=64, lanes=1, weight_bits=16, state_bits=12, fraction_bits=16),
+    CoreSpec(axons=48, neurons=64, lanes=8, delay_slots=8, sparse=True),
+    CoreSpec(axons=100, neurons=256, lanes=4, weight_words=3000, sparse=True),
     *(draw_spec(np.random.default_rng((2, number))) for number in range(8)),
 )
 QUOTAS = (1_600_000, 150_000, 2_000, 30_000, 30_000, 2_000, *(30_000,) * (len(SPECS) - 6))
@@ -39,7 +41,9 @@ def test_amount() -> None:
     assert len(set(SPECS)) >= 12
     assert sum(QUOTAS) >= 2_000_000
     assert len({spec.lanes for spec in SPECS}) == 6
-    assert {spec.delay_slots > 1 for spec in SPECS} == {False, True}
+    assert {(spec.delay_slots > 1, spec.sparse) for spec in SPECS} == {
+        (delays, sparse) for delays in (False, True) for sparse in (False, True)
+    }
 
 
 @st.composite

@@ -78,6 +78,17 @@ def test_results_are_those_of_the_golden_model(board: VirtualBoard, seed: int) -
         assert device.counters()["link_errors"] == before
 
 
+def test_sparse_image_arrives_whole() -> None:
+    """Loading reads every word back, its neuron group too."""
+    spec = dataclasses.replace(SPEC, sparse=True)
+    case = draw_case(4, spec=spec, timesteps=16, samples=2)
+    assert case.image.word_group is not None
+    assert len(set(case.image.word_group)) == spec.groups
+    with VirtualBoard(spec, LINK) as board, Device(board.path) as device:
+        device.load(case.image)
+        assert_golden(device, case)
+
+
 def test_dense_timesteps_and_pauses(board: VirtualBoard) -> None:
     case = a_case(3, timesteps=40)
     n = SPEC.neurons
