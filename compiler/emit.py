@@ -7,7 +7,6 @@ import numpy as np
 
 from spikewright.fixed import signed_range
 from spikewright.image import CoreImage, Manifest
-from spikewright.image import Population as ImagePopulation
 from spikewright.spec import CoreSpec
 
 from .graph import Network, Neuron
@@ -34,7 +33,7 @@ def emit(
     parameters["reset_to"][:] = 1
     for name, raw in quantized.populations.items():
         for field, values in parameters.items():
-            values[placement.neurons[name]] = getattr(raw, field)
+            values[placement.populations[name].slice] = getattr(raw, field)
     return CoreImage(
         spec=spec,
         level_groups=np.array(placement.level_groups),
@@ -46,11 +45,10 @@ def emit(
 
 def _directory(placement: Placement, spec: CoreSpec) -> dict[str, Any]:
     """Weights, and descriptors moved to where the spec has their sources."""
-    rows = dict(placement.rows)
-    weights = rows.pop("weights")
-    axons = max(where.stop for where in placement.axons.values())
-    arrays = {"weights": weights, "delays": np.zeros_like(weights)}
-    for name, values in rows.items():
+    axons = placement.lines
+    arrays = {name: placement.rows[name] for name in ("weights", "delays")}
+    for name in ("first_word", "word_count", "first_group"):
+        values = placement.rows[name]
         arrays[name] = np.zeros(spec.sources, np.int64)
         arrays[name][:axons] = values[:axons]
         arrays[name][spec.axons : spec.axons + len(values) - axons] = values[axons:]
@@ -65,19 +63,10 @@ def _manifest(
     discretization: Discretization,
     report: Mapping[str, Any],
 ) -> Manifest:
-    def populations(
-        ranges: Mapping[str, slice], shapes: Mapping[str, tuple[int, ...]]
-    ) -> tuple[ImagePopulation, ...]:
-        return tuple(
-            ImagePopulation(name=n, first=r.start, count=r.stop - r.start, shape=shapes[n])
-            for n, r in ranges.items()
-        )
-
-    shapes = {name: population.shape for name, population in circuit.populations.items()}
     return Manifest(
         name=network.name,
-        inputs=populations(placement.axons, circuit.inputs),
-        populations=populations(placement.neurons, shapes),
+        inputs=tuple(placement.inputs.values()),
+        populations=tuple(placement.populations.values()),
         outputs=tuple(dict.fromkeys(circuit.outputs.values())),
         semantics=_semantics(network, circuit, discretization),
         scales={name: raw.scale.tolist() for name, raw in quantized.populations.items()},
@@ -113,6 +102,8 @@ def _semantics(
         },
         "outputs": dict(circuit.outputs),
         "next_timestep": [
-            list(edge) for edge in circuit.weights if not circuit.is_same_timestep(edge)
+            [edge.source, edge.target]
+            for edge in circuit.weights
+            if edge.delay == 1 and not circuit.is_onward(edge)
         ],
     }

@@ -1,6 +1,6 @@
 """Fitting: the smallest core that holds a network, or whether a given one does."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from spikewright.errors import ModelError, SpecError
@@ -22,6 +22,7 @@ class Needs:
     axons: int
     neurons: int
     weight_words: int = 0
+    delay_slots: int = 1
     refractory_bits: int = 0
     synapse_current: bool = False
 
@@ -74,9 +75,10 @@ def needs_of(placement: Placement, quantized: Quantized, lanes: int) -> Needs:
     populations = quantized.populations.values()
     refractory = max(int(p.refractory.max()) for p in populations)
     return Needs(
-        axons=max(where.stop for where in placement.axons.values()),
+        axons=placement.lines,
         neurons=sum(placement.level_groups) * lanes,
         weight_words=len(placement.rows["weights"]),
+        delay_slots=1 << int(placement.rows["delays"].max(initial=0)).bit_length(),
         refractory_bits=refractory.bit_length(),
         synapse_current=any(bool(p.a_syn.any()) for p in populations),
     )
@@ -97,7 +99,7 @@ def fit(needs: Needs, draft: CoreSpec, spec: CoreSpec | None) -> CoreSpec:
         return _smallest(needs, draft)
     wanted: dict[str, Any] = {}
     reasons = []
-    for name in ("axons", "neurons", "weight_words", "refractory_bits", "synapse_current"):
+    for name in (field.name for field in fields(needs)):
         has, need = getattr(spec, name), getattr(needs, name)
         if need > has:
             wanted[name] = need
@@ -125,6 +127,7 @@ def _smallest(needs: Needs, draft: CoreSpec) -> CoreSpec:
             axons=needs.axons,
             neurons=needs.neurons,
             weight_words=words,
+            delay_slots=needs.delay_slots,
             refractory_bits=needs.refractory_bits,
             synapse_current=needs.synapse_current,
         )

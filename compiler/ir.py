@@ -3,17 +3,33 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
+
+from spikewright.manifest import Population as Range
 
 __all__ = ["Circuit", "Edge", "Placement", "Population", "Quantized", "RawPopulation"]
 
 Array = npt.NDArray[np.float64]
 RawArray = npt.NDArray[np.int64]
-Edge = tuple[str, str]
-"""Names of a source (an input or a population) and of a target population."""
+
+
+class Edge(NamedTuple):
+    """Synapses of one delay from a source, an input or a population, to a target population.
+
+    A spike of timestep t arrives in timestep ``t + delay``.
+    """
+
+    source: str
+    target: str
+    delay: int = 0
+
+    def __str__(self) -> str:
+        delayed = f" with delay {self.delay}" if self.delay else ""
+        return f"{self.source!r} to {self.target!r}{delayed}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,37 +81,41 @@ class Population:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Circuit:
-    """Inputs and populations, and one matrix from each source to each target.
+    """Inputs and populations, and one matrix a delay from each source to each target.
 
     Attributes
     ----------
     inputs : mapping of str to shape
     populations : mapping of str to Population
-    weights : mapping of Edge to float64[target, source]
+    weights : mapping of Edge to csr_array, float64[target, source]
+        Without stored zeros.
     outputs : mapping of str to str
         From an output node to the population that it shows.
     levels : tuple of tuple of str
-        Populations that are updated together, in order. A spike reaches later levels in the same
-        timestep, all others in the next.
+        Populations that are updated together, in order. A spike can reach later levels in its own
+        timestep, others in the next: once there are levels, the delay of such edges is at least 1.
     """
 
     inputs: Mapping[str, tuple[int, ...]]
     populations: Mapping[str, Population]
-    weights: Mapping[Edge, Array]
+    weights: Mapping[Edge, sparse.csr_array]
     outputs: Mapping[str, str]
     levels: tuple[tuple[str, ...], ...] = ()
 
-    def into(self, target: str) -> dict[str, Array]:
-        """Matrices into a population by source."""
-        return {a: weight for (a, b), weight in self.weights.items() if b == target}
+    def into(self, target: str) -> list[Edge]:
+        """Edges that end at a population, in order."""
+        return [edge for edge in self.weights if edge.target == target]
 
-    def is_same_timestep(self, edge: Edge) -> bool:
-        """Whether spikes along an edge arrive in the timestep that they were fired in."""
-        source, target = edge
-        if source in self.inputs:
+    def is_onward(self, edge: Edge) -> bool:
+        """Whether an edge's target is updated after its source, within a timestep."""
+        if edge.source in self.inputs:
             return True
         level = {name: k for k, names in enumerate(self.levels) for name in names}
-        return level[source] < level[target]
+        return level[edge.source] < level[edge.target]
+
+    def core_delay(self, edge: Edge) -> int:
+        """Delay of an edge's synapses in the core [timesteps]; all but onward ones take 1 more."""
+        return edge.delay if self.is_onward(edge) else edge.delay - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +145,8 @@ class Quantized:
     Attributes
     ----------
     populations : mapping of str to RawPopulation
-    weights : mapping of Edge to int64[target, source]
+    weights : mapping of Edge to csr_array, int32[target, source]
+        Of the circuit's structure: what rounded to 0 is stored as 0.
     clipped : mapping of str to int
         Weights into a population that were larger than its scale allows.
     notes : tuple of str
@@ -133,7 +154,7 @@ class Quantized:
     """
 
     populations: Mapping[str, RawPopulation]
-    weights: Mapping[Edge, RawArray]
+    weights: Mapping[Edge, sparse.csr_array]
     clipped: Mapping[str, int]
     notes: tuple[str, ...]
 
@@ -144,18 +165,24 @@ class Placement:
 
     Attributes
     ----------
-    axons : mapping of str to slice
+    inputs : mapping of str to Range
         Axons of each input.
-    neurons : mapping of str to slice
+    populations : mapping of str to Range
         Neuron slots of each population.
     level_groups : tuple of int
         Neuron groups of each level.
     rows : mapping of str to ndarray
-        ``weights``, ``first_word``, ``word_count`` and ``first_group`` as in the image, the last
-        three for the axons in use, then the neuron slots in use.
+        ``weights``, ``delays``, ``first_word``, ``word_count`` and ``first_group`` as in the
+        image, the last three for the axons in use, then the neuron slots in use; and
+        ``word_group``, the neuron group of each word.
     """
 
-    axons: Mapping[str, slice]
-    neurons: Mapping[str, slice]
+    inputs: Mapping[str, Range]
+    populations: Mapping[str, Range]
     level_groups: tuple[int, ...]
     rows: Mapping[str, npt.NDArray[Any]]
+
+    @property
+    def lines(self) -> int:
+        """Axons in use: the rows of neuron slots follow theirs."""
+        return max((where.first + where.count for where in self.inputs.values()), default=0)

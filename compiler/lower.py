@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from spikewright.errors import ModelError
 
 from .graph import Affine, Input, Network, Neuron, Output, Scale
 from .ir import Circuit, Edge, Population
+from .matrices import as_csr, identity, multiply, scale_rows
 from .options import Discretization
 
 __all__ = ["lower"]
@@ -16,17 +18,21 @@ __all__ = ["lower"]
 Array = npt.NDArray[np.float64]
 
 
+Term = tuple[str, int]
+"""Source of spikes, and the delay that they come with [timesteps]."""
+
+
 @dataclass(slots=True)
 class _Sum:
-    """An affine expression of spikes: ``sum(matrix @ spikes[source]) + bias``."""
+    """An affine expression of spikes: ``sum(matrix @ spikes[source, delay]) + bias``."""
 
     bias: Array
-    terms: dict[str, Array] = field(default_factory=dict)
+    terms: dict[Term, sparse.csr_array] = field(default_factory=dict)
 
     def add(self, other: "_Sum") -> None:
         self.bias = self.bias + other.bias
-        for source, matrix in other.terms.items():
-            self.terms[source] = self.terms[source] + matrix if source in self.terms else matrix
+        for term, matrix in other.terms.items():
+            self.terms[term] = self.terms[term] + matrix if term in self.terms else matrix
 
 
 # What overflows is infinite, and refused by the check that follows this pass.
@@ -44,7 +50,7 @@ def lower(network: Network, discretization: Discretization) -> Circuit:
     sums: dict[str, _Sum] = {}
     for name in (*network.of_type(Input), *network.of_type(Neuron)):
         size = network.nodes[name].size_out
-        sums[name] = _Sum(np.zeros(size), {name: np.eye(size)})
+        sums[name] = _Sum(np.zeros(size), {(name, 0): identity(size)})
     for name in order:
         sums[name] = _apply(network, name, _incoming(network, name, sums))
     populations = {}
@@ -56,7 +62,8 @@ def lower(network: Network, discretization: Discretization) -> Circuit:
             populations[name], gain = _discretise(
                 name, node, incoming.bias, network.dt or 0.0, discretization
             )
-            weights |= {(a, name): gain[:, None] * m for a, m in incoming.terms.items()}
+            for (source, delay), matrix in incoming.terms.items():
+                weights[Edge(source, name, delay)] = scale_rows(matrix, gain)
     outputs = {
         name: _shown(network, name, _incoming(network, name, sums))
         for name in network.of_type(Output)
@@ -99,10 +106,11 @@ def _apply(network: Network, name: str, x: _Sum) -> _Sum:
     """A transform's result."""
     node = network.nodes[name]
     if isinstance(node, Affine):
-        terms = {a: node.weight @ m for a, m in x.terms.items()}
-        return _Sum(node.weight @ x.bias + node.bias, terms)
+        weight = as_csr(node.weight)
+        terms = {term: multiply(weight, m, name) for term, m in x.terms.items()}
+        return _Sum(weight @ x.bias + node.bias, terms)
     if isinstance(node, Scale):
-        terms = {a: node.scale[:, None] * m for a, m in x.terms.items()}
+        terms = {term: scale_rows(m, node.scale) for term, m in x.terms.items()}
         return _Sum(node.scale * x.bias, terms)
     return x
 
@@ -110,15 +118,18 @@ def _apply(network: Network, name: str, x: _Sum) -> _Sum:
 def _shown(network: Network, name: str, x: _Sum) -> str:
     """The population that an output shows."""
     if len(x.terms) == 1 and not x.bias.any():
-        source, matrix = next(iter(x.terms.items()))
-        if isinstance(network.nodes[source], Neuron) and np.array_equal(
-            matrix, np.eye(*matrix.shape)
-        ):
+        (source, delay), matrix = next(iter(x.terms.items()))
+        if isinstance(network.nodes[source], Neuron) and not delay and _is_identity(matrix):
             return source
     raise ModelError(
         f"Output {name!r} must show the neurons of one node as they are, not a transform or a sum.",
         hint="End the network with a neuron: LIF for spikes, LI to read a membrane potential.",
     )
+
+
+def _is_identity(matrix: sparse.csr_array) -> bool:
+    size, columns = matrix.shape
+    return bool(size == columns and (matrix != identity(size)).nnz == 0)
 
 
 def _discretise(

@@ -79,7 +79,7 @@ def compile_network(
     image = emit(
         network, circuit, quantized, placement, fitted, options.discretization, report.to_dict()
     )
-    check_image(image, placement, quantized)
+    check_image(image, circuit, placement, quantized)
     if calibration is None:
         return image
     report = calibrate(image, report, calibration)

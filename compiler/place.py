@@ -1,78 +1,184 @@
 """Placement: axons and neuron slots of every population, and the weight rows of every source."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .ir import Circuit, Edge, Placement, Quantized, RawArray
+from spikewright.errors import ModelError
+from spikewright.manifest import Population as Range
+
+from .ir import Circuit, Placement, Quantized
+from .matrices import rows_of
 
 __all__ = ["place"]
 
+Rows = dict[str, npt.NDArray[Any]]
 
-def place(circuit: Circuit, quantized: Quantized, lanes: int) -> Placement:
+
+@dataclass(frozen=True, slots=True)
+class _Synapses:
+    """Nonzero weights one by one: row of the source, slot of the target; sources there are."""
+
+    row: npt.NDArray[np.int32]
+    slot: npt.NDArray[np.int32]
+    delay: npt.NDArray[np.uint8]
+    weight: npt.NDArray[np.int16]
+    sources: int
+    lanes: int
+
+    @property
+    def group(self) -> npt.NDArray[np.int32]:
+        """Neuron group of each target."""
+        return self.slot // np.int32(self.lanes)
+
+    @property
+    def lane(self) -> npt.NDArray[np.int32]:
+        """Lane of each target."""
+        return self.slot % np.int32(self.lanes)
+
+
+def place(circuit: Circuit, quantized: Quantized, lanes: int, sparse: bool = False) -> Placement:
     """Lay a quantized circuit out for a core with so many lanes.
 
     Inputs and populations follow one another; each level starts with a new neuron group. A row
-    covers the groups from a source's first nonzero weight to its last.
+    covers the groups from a source's first nonzero weight to its last; a sparse one has only words
+    with weights in them, and a group's as often as it takes for synapses of several delays from
+    the source to one neuron.
+
+    Raises
+    ------
+    ModelError
+        Synapses of several delays from one source to one neuron, where rows are not sparse.
     """
-    sizes = {name: population.size for name, population in circuit.populations.items()}
-    neurons: dict[str, slice] = {}
+    inputs, first = {}, 0
+    for name, shape in circuit.inputs.items():
+        inputs[name] = Range(name=name, first=first, count=prod(shape), shape=shape)
+        first += prod(shape)
+    populations: dict[str, Range] = {}
     level_groups = []
     slots = 0
     for level in circuit.levels:
         start = slots
         for name in level:
-            neurons[name] = slice(slots, slots + sizes[name])
-            slots += sizes[name]
+            size, shape = circuit.populations[name].size, circuit.populations[name].shape
+            populations[name] = Range(name=name, first=slots, count=size, shape=shape)
+            slots += size
         slots += -slots % lanes
         level_groups.append((slots - start) // lanes)
-    axons = _ranges((name, int(np.prod(shape))) for name, shape in circuit.inputs.items())
-    matrix = _crossbar(quantized.weights, axons, neurons, slots)
-    return Placement(axons, neurons, tuple(level_groups), _rows(matrix, lanes))
+    placement = Placement(inputs, populations, tuple(level_groups), {})
+    synapses = _synapses(circuit, quantized, placement, lanes)
+    rows = _sparse_rows(synapses) if sparse else _dense_rows(synapses, placement)
+    return Placement(inputs, populations, tuple(level_groups), rows)
 
 
-def _ranges(sizes: Iterable[tuple[str, int]]) -> dict[str, slice]:
-    """One range after the other."""
-    ranges = {}
-    first = 0
-    for name, size in sizes:
-        ranges[name] = slice(first, first + size)
-        first += size
-    return ranges
-
-
-def _crossbar(
-    weights: Mapping[Edge, RawArray],
-    axons: Mapping[str, slice],
-    neurons: Mapping[str, slice],
-    slots: int,
-) -> npt.NDArray[np.int16]:
-    """Weights from every source in use to every slot in use, ``int16[axons + slots, slots]``."""
-    lines = max((where.stop for where in axons.values()), default=0)
-    matrix = np.zeros((lines + slots, slots), np.int16)
-    for (source, target), weight in weights.items():
-        if source in axons:
-            rows = axons[source]
+def _synapses(
+    circuit: Circuit, quantized: Quantized, placement: Placement, lanes: int
+) -> _Synapses:
+    """Every nonzero weight where it lies."""
+    lines = placement.lines
+    parts = []
+    for edge, matrix in quantized.weights.items():
+        stored = matrix.data != 0
+        target, source = rows_of(matrix)[stored], matrix.indices[stored]
+        if edge.source in placement.inputs:
+            row = placement.inputs[edge.source].first + source
         else:
-            rows = slice(lines + neurons[source].start, lines + neurons[source].stop)
-        matrix[rows, neurons[target]] = weight.T
-    return matrix
+            row = lines + placement.populations[edge.source].first + source
+        delay = np.full(len(row), circuit.core_delay(edge), np.uint8)
+        slot = placement.populations[edge.target].first + target
+        parts.append((row.astype(np.int32), slot.astype(np.int32), delay, matrix.data[stored]))
+    row, slot, delay, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
+    sources = lines + sum(placement.level_groups) * lanes
+    return _Synapses(row, slot, delay, weight.astype(np.int16), sources, lanes)
 
 
-def _rows(matrix: npt.NDArray[np.int16], lanes: int) -> dict[str, npt.NDArray[np.int64]]:
-    """Words and descriptors of each row of a crossbar."""
-    sources, slots = matrix.shape
-    words = matrix.reshape(sources, slots // lanes, lanes)
-    used = np.asarray((words != 0).any(axis=2))
-    first = used.argmax(axis=1)
-    count = np.where(used.any(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1) - first, 0)
-    group = np.arange(used.shape[1])
-    covered = (group >= first[:, None]) & (group < (first + count)[:, None])
-    ends = np.cumsum(count)
-    return {
-        "weights": words[covered].astype(np.int64),
-        "first_word": np.where(count > 0, ends - count, 0),
+def _dense_rows(synapses: _Synapses, placement: Placement) -> Rows:
+    """Words and descriptors of rows that run from the first group they reach to the last."""
+    row, group = synapses.row, synapses.group
+    last = np.full(synapses.sources, -1)
+    first = np.full(synapses.sources, np.iinfo(np.int64).max)
+    np.maximum.at(last, row, group)
+    np.minimum.at(first, row, group)
+    first[last < 0] = 0
+    count = np.where(last < 0, 0, last - first + 1)
+    first_word = np.where(count > 0, np.cumsum(count) - count, 0)
+    word = (first_word - first)[row] + group
+    rows = _fill(synapses, word, int(count.sum()))
+    if np.count_nonzero(rows["weights"]) < len(row):
+        _refuse(synapses, placement)
+    within = np.arange(len(rows["weights"])) - np.repeat(first_word, count)
+    return rows | {
+        "first_word": first_word,
         "word_count": count,
         "first_group": first,
+        "word_group": np.repeat(first, count) + within,
     }
+
+
+def _sparse_rows(synapses: _Synapses) -> Rows:
+    """Words and descriptors of rows whose words have a neuron group each."""
+    groups = int(synapses.group.max(initial=0)) + 1
+    copy, copies = _copies(synapses)
+    key = (synapses.row.astype(np.int64) * groups + synapses.group) * copies + copy
+    words, word = np.unique(key, return_inverse=True)
+    count = np.bincount(words // (copies * groups), minlength=synapses.sources)
+    return _fill(synapses, word, len(words)) | {
+        "first_word": np.where(count > 0, np.cumsum(count) - count, 0),
+        "word_count": count,
+        "first_group": np.zeros_like(count),
+        "word_group": words // copies % groups,
+    }
+
+
+def _copies(synapses: _Synapses) -> tuple[npt.NDArray[np.int64], int]:
+    """Number each synapse among those from its source to its neuron, and one over the highest.
+
+    Synapses of one number can share words.
+    """
+    copy = np.zeros(len(synapses.row), np.int64)
+    if len(copy) and synapses.delay.min() < synapses.delay.max():
+        key = synapses.row.astype(np.int64) << 32 | synapses.slot
+        order = np.argsort(key, kind="stable")
+        run = np.flatnonzero(np.diff(key[order], prepend=-1))
+        copy[order] = np.arange(len(key)) - np.repeat(run, np.diff(run, append=len(key)))
+    return copy, int(copy.max(initial=0)) + 1
+
+
+def _fill(synapses: _Synapses, word: npt.NDArray[np.int64], words: int) -> Rows:
+    """Weights and delays, each synapse in its word."""
+    weights = np.zeros((words, synapses.lanes), np.int16)
+    delays = np.zeros((words, synapses.lanes), np.uint8)
+    weights[word, synapses.lane] = synapses.weight
+    delays[word, synapses.lane] = synapses.delay
+    return {"weights": weights, "delays": delays}
+
+
+def _refuse(synapses: _Synapses, placement: Placement) -> None:
+    """Say which synapses want the same place."""
+    key = synapses.row.astype(np.int64) << 32 | synapses.slot
+    order = np.argsort(key, kind="stable")
+    twice = order[np.flatnonzero(np.diff(key[order]) == 0)[0] :][:2]
+    delays = " and ".join(str(delay) for delay in sorted(synapses.delay[twice]))
+    row, slot = int(synapses.row[twice[0]]), int(synapses.slot[twice[0]])
+    row -= placement.lines
+    ranges: Mapping[str, Range] = placement.populations
+    if row < 0:
+        row, ranges = row + placement.lines, placement.inputs
+    source, neuron = _name(ranges, row), _name(placement.populations, slot)
+    raise ModelError(
+        f"Node {neuron}: synapses from {source} must all have one delay, not {delays} timesteps: "
+        "the core's rows hold one weight from a source to a neuron.",
+        hint="Compile for a core with sparse rows (sparse=True), or give these ways one delay.",
+    )
+
+
+def _name(ranges: Mapping[str, Range], position: int) -> str:
+    """Who is at an axon or a slot."""
+    for name, where in ranges.items():
+        if where.first <= position < where.first + where.count:
+            return f"{name!r}, neuron {position - where.first}"
+    return f"slot {position}"

@@ -1,15 +1,18 @@
 """Quantization: one scale a neuron, shared by its weights, bias, threshold and reset."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from spikewright.errors import ModelError
 from spikewright.fixed import DECAY_ONE, signed_range
 from spikewright.spec import CoreSpec
 
 from .ir import Circuit, Edge, Population, Quantized, RawArray, RawPopulation
+from .matrices import rows_of, with_data
 
 __all__ = ["quantize"]
 
@@ -37,23 +40,26 @@ def quantize(circuit: Circuit, spec: CoreSpec, percentile: float = 100.0) -> Qua
         population whose nonzero weights all do.
     """
     populations: dict[str, RawPopulation] = {}
-    weights: dict[Edge, RawArray] = {}
+    weights: dict[Edge, sparse.csr_array] = {}
     clipped: dict[str, int] = {}
     notes: list[str] = []
     low, high = signed_range(spec.weight_bits)
     for name, real in circuit.populations.items():
-        incoming = circuit.into(name)
+        edges = circuit.into(name)
+        incoming = [circuit.weights[edge] for edge in edges]
         a_mem = _round_decay(real, "a_mem", spec)
         population = _reset_at_spike(real, a_mem)
         scale = _scales(population, incoming, spec, percentile)
         populations[name] = _round_population(population, a_mem, scale, spec)
         notes += _notes(population, populations[name])
         clipped[name] = 0
-        for source, weight in incoming.items():
-            raw = np.rint(weight / scale[:, None]).astype(np.int64)
-            weights[source, name] = np.clip(raw, low, high)
-            clipped[name] += int(np.count_nonzero(raw != weights[source, name]))
-        notes += _vanished(name, incoming, {source: weights[source, name] for source in incoming})
+        for edge, weight in zip(edges, incoming, strict=True):
+            raw = weight.data / np.repeat(scale, np.diff(weight.indptr))
+            np.rint(raw, out=raw)
+            clipped[name] += int(np.count_nonzero((raw < low) | (raw > high)))
+            np.clip(raw, low, high, out=raw)
+            weights[edge] = with_data(weight, raw.astype(np.int32))
+        notes += _vanished(name, population.size, [weights[edge] for edge in edges])
     return Quantized(populations, weights, clipped, tuple(notes))
 
 
@@ -73,14 +79,21 @@ def _reset_at_spike(population: Population, a_mem: RawArray) -> Population:
 
 
 def _scales(
-    population: Population, incoming: dict[str, Array], spec: CoreSpec, percentile: float
+    population: Population,
+    incoming: Sequence[sparse.csr_array],
+    spec: CoreSpec,
+    percentile: float,
 ) -> Array:
     """Real value of one weight unit of each neuron."""
-    weights = np.abs(np.concatenate([np.zeros((population.size, 1)), *incoming.values()], axis=1))
+    peak = np.zeros(population.size)
     if percentile == 100:
-        peak = weights.max(axis=1)
-    else:
-        peak = np.array([np.percentile(w[w > 0], percentile) if w.any() else 0.0 for w in weights])
+        for weight in incoming:
+            np.maximum.at(peak, rows_of(weight), np.abs(weight.data))
+    elif incoming:
+        every = sparse.hstack(incoming, format="csr")
+        for n in np.flatnonzero(np.diff(every.indptr)):
+            values = np.abs(every.data[every.indptr[n] : every.indptr[n + 1]])
+            peak[n] = np.percentile(values, percentile)
     threshold = np.where(np.isfinite(population.v_threshold), population.v_threshold, 0)
     largest = np.max(np.abs([population.bias, threshold, population.reset]), axis=0)
     unit = 2.0**spec.fraction_bits
@@ -143,12 +156,13 @@ def _round_decay(population: Population, field: str, spec: CoreSpec) -> RawArray
     return raw
 
 
-def _vanished(name: str, real: dict[str, Array], raw: dict[str, RawArray]) -> list[str]:
+def _vanished(name: str, size: int, raw: Sequence[sparse.csr_array]) -> list[str]:
     """A note on neurons whose nonzero weights all rounded to 0; an error if those are all."""
-    if not real:
-        return []
-    has = np.concatenate(list(real.values()), axis=1).any(axis=1)
-    keeps = np.concatenate(list(raw.values()), axis=1).any(axis=1)
+    has, keeps = np.zeros((2, size), np.bool_)
+    for weight in raw:
+        rows = rows_of(weight)
+        has[rows] = True
+        keeps[rows[weight.data != 0]] = True
     lost = has & ~keeps
     if not lost.any():
         return []

@@ -14,8 +14,16 @@ from spikewright.image import CoreImage
 from spikewright.sim.golden import GoldenModel, Neurons, update
 
 from .ir import Circuit, Quantized
+from .matrices import row_sums, with_data
 
-__all__ = ["CompileReport", "LayerReport", "Measured", "calibrate", "static_report"]
+__all__ = [
+    "CompileReport",
+    "LayerReport",
+    "Measured",
+    "accumulator_range",
+    "calibrate",
+    "static_report",
+]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -118,27 +126,40 @@ def static_report(circuit: Circuit, quantized: Quantized, acc_bits: int) -> Comp
     levels = {name: k for k, names in enumerate(circuit.levels) for name in names}
     layers = {}
     for name, population in circuit.populations.items():
-        sources = circuit.into(name)
-        none = np.zeros((population.size, 0))
-        real = np.concatenate([none, *sources.values()], axis=1)
-        raw = np.concatenate([none, *(quantized.weights[a, name] for a in sources)], axis=1)
         scale = quantized.populations[name].scale
-        error = np.square(real - raw * scale[:, None]).sum()
-        power = np.square(real).sum()
-        worst = max(raw.clip(min=0).sum(axis=1).max(), -raw.clip(max=0).sum(axis=1).min())
+        error = power = 0.0
+        synapses = zeroed = 0
+        for edge in circuit.into(name):
+            real, raw = circuit.weights[edge], quantized.weights[edge]
+            rounded = raw.data * np.repeat(scale, np.diff(raw.indptr))
+            error += float(np.square(real.data - rounded).sum())
+            power += float(np.square(real.data).sum())
+            synapses += int(np.count_nonzero(raw.data))
+            zeroed += int(np.count_nonzero(raw.data == 0))
+        low, high = accumulator_range(circuit, quantized, name)
         layers[name] = LayerReport(
             neurons=population.size,
-            synapses=int(np.count_nonzero(raw)),
+            synapses=synapses,
             level=levels[name],
             scale_min=float(scale.min()),
             scale_max=float(scale.max()),
             clipped_weights=quantized.clipped[name],
-            zeroed_weights=int(np.count_nonzero((raw == 0) & (real != 0))),
+            zeroed_weights=zeroed,
             weight_error=float(np.sqrt(error / power)) if power else 0.0,
-            acc_worst=int(worst),
+            acc_worst=int(max(high.max(), -low.min())),
             acc_limit=signed_range(acc_bits)[1],
         )
     return CompileReport(layers, quantized.notes)
+
+
+def accumulator_range(
+    circuit: Circuit, quantized: Quantized, name: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Least and greatest sum that each accumulator of a population can reach, in weight units."""
+    raw = [quantized.weights[edge] for edge in circuit.into(name)]
+    size = circuit.populations[name].size
+    low = row_sums([with_data(w, np.minimum(w.data, 0)) for w in raw], size)
+    return low, row_sums([with_data(w, np.maximum(w.data, 0)) for w in raw], size)
 
 
 def calibrate(image: CoreImage, report: CompileReport, spikes: Bools) -> CompileReport:

@@ -1,6 +1,9 @@
 """Checks between passes: what each pass may rely on, and what the one before must have made."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from spikewright.errors import ModelError
 from spikewright.fixed import DECAY_ONE, signed_range
@@ -9,6 +12,7 @@ from spikewright.spec import CoreSpec
 
 from .graph import Affine, Input, Network, Neuron, Node, Output, Scale
 from .ir import Circuit, Placement, Quantized
+from .matrices import rows_of
 
 __all__ = ["check_circuit", "check_image", "check_network", "check_quantized"]
 
@@ -139,11 +143,12 @@ def check_circuit(circuit: Circuit) -> None:
     reasons = []
     sizes = {name: int(np.prod(shape)) for name, shape in circuit.inputs.items()}
     sizes |= {name: population.size for name, population in circuit.populations.items()}
-    for (a, b), weight in circuit.weights.items():
-        if weight.shape != (sizes[b], sizes[a]):
-            reasons.append(f"weights {a!r} to {b!r} must have shape {(sizes[b], sizes[a])}")
-        if not np.isfinite(weight).all():
-            reasons.append(f"weights {a!r} to {b!r} must be finite in discrete time")
+    for edge, weight in circuit.weights.items():
+        shape = sizes[edge.target], sizes[edge.source]
+        if weight.shape != shape:
+            reasons.append(f"weights {edge} must have shape {shape}")
+        if not np.isfinite(weight.data).all():
+            reasons.append(f"weights {edge} must be finite in discrete time")
     for name, p in circuit.populations.items():
         for field in ("a_mem", "a_syn", "bias", "reset", "v_leak", "v_threshold"):
             values = getattr(p, field)
@@ -185,37 +190,68 @@ def check_quantized(circuit: Circuit, quantized: Quantized, spec: CoreSpec) -> N
                     f"{values.max()}"
                 )
     low, high = signed_range(spec.weight_bits)
-    for (a, b), weight in quantized.weights.items():
-        if weight.min() < low or weight.max() > high:
-            reasons.append(f"weights {a!r} to {b!r} must fit [{low}, {high}]")
+    for edge, weight in quantized.weights.items():
+        if weight.data.min(initial=0) < low or weight.data.max(initial=0) > high:
+            reasons.append(f"weights {edge} must fit [{low}, {high}]")
     if reasons:
         raise ModelError(
             "Network does not fit the core's number formats:", reasons=reasons, hint=_OURS
         )
 
 
-def check_image(image: CoreImage, placement: Placement, quantized: Quantized) -> None:
+def check_image(
+    image: CoreImage, circuit: Circuit, placement: Placement, quantized: Quantized
+) -> None:
     """Read an image's rows back as the core does and compare them with the weights.
 
     Raises
     ------
     ModelError
     """
-    spec = image.spec
-    crossbar = np.zeros((spec.sources, spec.neurons), np.int64)
-    for source in np.flatnonzero(image.word_count):
-        first, count = int(image.first_word[source]), int(image.word_count[source])
-        start = int(image.first_group[source]) * spec.lanes
-        row = image.weights[first : first + count].reshape(-1)
-        crossbar[source, start : start + row.size] = row
-    for (a, b), weight in quantized.weights.items():
-        where = placement.axons.get(a)
-        if where is None:
-            neurons = placement.neurons[a]
-            where = slice(spec.axons + neurons.start, spec.axons + neurons.stop)
-        block = crossbar[where, placement.neurons[b]]
-        if not np.array_equal(block, weight.T):
-            raise ModelError(f"Image does not hold the weights from {a!r} to {b!r}.", hint=_OURS)
-        block[:] = 0
-    if crossbar.any():
+    found, weights = _stored(image)
+    expected = []
+    for edge, matrix in quantized.weights.items():
+        rows, columns = rows_of(matrix), matrix.indices
+        kept = np.flatnonzero(matrix.data)
+        if edge.source in placement.inputs:
+            source = placement.inputs[edge.source].first + columns[kept]
+        else:
+            source = image.spec.axons + placement.populations[edge.source].first + columns[kept]
+        slot = placement.populations[edge.target].first + rows[kept]
+        keys = _keys(source, slot, circuit.core_delay(edge), image.spec)
+        order = np.argsort(keys)
+        keys = keys[order]
+        at = np.minimum(np.searchsorted(found, keys), max(0, len(found) - 1))
+        if len(keys) and (
+            not len(found)
+            or (found[at] != keys).any()
+            or (weights[at] != matrix.data[kept][order]).any()
+        ):
+            raise ModelError(f"Image does not hold the weights from {edge}.", hint=_OURS)
+        expected.append(keys)
+    if not np.array_equal(np.sort(np.concatenate(expected)), found):
         raise ModelError("Image holds weights that the network does not have.", hint=_OURS)
+
+
+def _keys(
+    source: npt.NDArray[Any], slot: npt.NDArray[Any], delay: npt.NDArray[Any] | int, spec: CoreSpec
+) -> npt.NDArray[np.int64]:
+    """A number for each place that a synapse can have."""
+    keys: npt.NDArray[np.int64] = source.astype(np.int64) * spec.neurons + slot
+    return keys * spec.delay_slots + delay
+
+
+def _stored(image: CoreImage) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Places of an image's nonzero weights, sorted, and these weights."""
+    count = image.word_count.astype(np.int64)
+    source = np.repeat(np.arange(image.spec.sources), count)
+    ends = np.cumsum(count)
+    within = np.arange(len(source)) - np.repeat(ends - count, count)
+    word = image.first_word[source] + within
+    group = image.first_group[source] + within
+    at, lane = np.nonzero(image.weights[word])
+    word = word[at]
+    slot = group[at] * image.spec.lanes + lane
+    keys = _keys(source[at], slot, image.delays[word, lane], image.spec)
+    order = np.argsort(keys)
+    return keys[order], image.weights[word, lane][order]

@@ -33,5 +33,5 @@ def test_feed_forward_edges_lead_onward_and_feedback_takes_a_timestep(
 ) -> None:
     found = assign_levels(circuit(*edges.split()))
     assert [set(level) for level in found.levels] == [set(level) for level in levels.split()]
-    delayed = {a + b for a, b in found.weights if not found.is_same_timestep((a, b))}
+    delayed = {edge.source + edge.target for edge in found.weights if not found.is_onward(edge)}
     assert delayed == set(late.split())

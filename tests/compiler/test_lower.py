@@ -5,6 +5,7 @@ import pytest
 from networks import affine, chain, lowered, neuron, options
 
 from spikewright.compiler.graph import Input, Network, Node, Output, Relay, Scale
+from spikewright.compiler.ir import Edge
 from spikewright.errors import ModelError
 
 
@@ -16,7 +17,7 @@ def test_transforms_fold_into_one_matrix_and_bias() -> None:
     network = chain(affine(w1, b1), Scale(s), Relay((5,)), affine(w2, b2), neuron(n=4))
     circuit = lowered(network, options())
     # The neurons' own gain is 1.
-    np.testing.assert_allclose(circuit.weights["in", "n4"], w2 @ (s[:, None] * w1))
+    np.testing.assert_allclose(circuit.weights[Edge("in", "n4")].toarray(), w2 @ (s[:, None] * w1))
     np.testing.assert_allclose(circuit.populations["n4"].bias, w2 @ (s * b1) + b2)
 
 
@@ -29,8 +30,8 @@ def test_parallel_ways_add_up_and_their_common_bias_counts_once() -> None:
         ("a", "l"), ("a", "r"), ("b", "r"), ("l", "sum"), ("r", "sum"), ("sum", "n"), ("n", "out"),
     )  # fmt: skip
     circuit = lowered(Network(nodes, edges), options())
-    np.testing.assert_array_equal(circuit.weights["a", "n"], [[8, 8]])
-    np.testing.assert_array_equal(circuit.weights["b", "n"], [[5, 5]])
+    np.testing.assert_array_equal(circuit.weights[Edge("a", "n")].toarray(), [[8, 8]])
+    np.testing.assert_array_equal(circuit.weights[Edge("b", "n")].toarray(), [[5, 5]])
     np.testing.assert_array_equal(circuit.populations["n"].bias, [7])
     assert circuit.outputs == {"out": "n"}
 
@@ -60,7 +61,7 @@ def test_discretization(kind: str, how: str, a_mem: float, a_syn: float, gain: f
     population = circuit.populations["n1"]
     np.testing.assert_allclose(population.a_mem, a_mem)
     np.testing.assert_allclose(population.a_syn, a_syn)
-    np.testing.assert_allclose(circuit.weights["in", "n1"], [[2 * gain]])
+    np.testing.assert_allclose(circuit.weights[Edge("in", "n1")].toarray(), [[2 * gain]])
     np.testing.assert_allclose(population.bias, 5 * gain)
     assert population.spikes == (kind != "LI")
 

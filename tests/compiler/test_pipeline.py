@@ -1,3 +1,6 @@
+import hashlib
+import time
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -98,3 +101,32 @@ def test_fine_formats_follow_the_equations(
     print(f"{kind} {reset} delayed={delayed}: {wrong.sum()} of {wrong.size} differ")
     assert expected["n1"].mean() > 0.01
     assert wrong.mean() < 0.002
+
+
+@pytest.mark.parametrize(
+    ("seed", "lanes", "digest"),
+    [(3, 4, "35685496aeb67c80"), (11, 8, "f45455e6df720e90")],
+)
+def test_images_are_what_dense_matrices_gave(seed: int, lanes: int, digest: str) -> None:
+    """Recorded when the compiler still held every matrix as a whole."""
+    image = compile_network(random_network(seed), options(state_bits=24, lanes=lanes))
+    found = hashlib.sha256()
+    for name, array in image.arrays.items():
+        found.update(name.encode() + str(array.shape).encode() + array.tobytes())
+    assert found.hexdigest()[:16] == digest
+
+
+def test_compile_time_and_memory_are_linear_in_synapses() -> None:
+    """A million synapses: under 2 s of one core, here with ten times that for slow machines."""
+    rng = np.random.default_rng(0)
+    network = chain(affine(rng.normal(size=(1000, 1000))), neuron(n=1000))
+    started = time.process_time()
+    tracemalloc.start()
+    image = compile_network(network, options())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    took = time.process_time() - started
+    print(f"1,000,000 synapses: {took:.2f} s, {peak / 1e6:.0f} MB")
+    assert np.count_nonzero(image.weights) > 900_000
+    assert took < 20
+    assert peak < 107e6  # a tenth of the 1 GiB that ten million may take

@@ -5,7 +5,7 @@ import pytest
 from networks import affine, chain, lowered, neuron, options
 
 from spikewright.compiler.graph import Network
-from spikewright.compiler.ir import Quantized
+from spikewright.compiler.ir import Edge, Quantized
 from spikewright.compiler.quantize import HEADROOM, quantize
 from spikewright.errors import ModelError
 from spikewright.spec import CoreSpec
@@ -28,7 +28,7 @@ def run(
 def test_each_neuron_has_a_scale_of_its_own() -> None:
     weight = np.array([[1.0, -0.3, 0.0], [0.001, 0.01, -0.02]])
     quantized = run(chain(affine(weight, [0.5, 0.01]), neuron(n=2, v_threshold=[2.0, 0.1])))
-    raw, population = quantized.weights["in", "n1"], quantized.populations["n1"]
+    raw, population = quantized.weights[Edge("in", "n1")].toarray(), quantized.populations["n1"]
     np.testing.assert_allclose(population.scale, [1 / 127, 0.02 / 127])
     np.testing.assert_array_equal(raw, [[127, -38, 0], [6, 64, -127]])
     np.testing.assert_array_equal(population.bias, np.rint([0.5 * 127 * 64, 0.5 * 127 * 64]))
@@ -41,7 +41,7 @@ def test_a_state_too_small_for_the_threshold_makes_the_scale_coarser() -> None:
     population = quantized.populations["n1"]
     assert population.v_threshold[0] <= STATE_HIGH / HEADROOM < population.v_threshold[0] + 1
     assert population.scale[0] == pytest.approx(1000 * UNIT * HEADROOM / STATE_HIGH)
-    np.testing.assert_array_equal(quantized.weights["in", "n1"], [[4, 0]])
+    np.testing.assert_array_equal(quantized.weights[Edge("in", "n1")].toarray(), [[4, 0]])
 
 
 @pytest.mark.parametrize("threshold", [1.0, 0.7, 0.1, 20320 / 8128, 20321 / 8128])
@@ -65,12 +65,16 @@ def test_clipped_and_zeroed_weights() -> None:
     weight = np.ones((1, 100))
     weight[0, 0] = 50.0
     quantized = run(chain(affine(weight), neuron()), percentile=90.0)
-    raw = quantized.weights["in", "n1"]
+    raw = quantized.weights[Edge("in", "n1")].toarray()
     assert quantized.clipped == {"n1": 1}
     assert (raw == 127).all()
     np.testing.assert_allclose(quantized.populations["n1"].scale, 1 / 127)
-    assert (run(chain(affine(weight), neuron())).weights["in", "n1"] == [127] + [3] * 99).all()
-    negative = run(chain(affine(-weight), neuron()), percentile=90.0).weights["in", "n1"]
+    assert (
+        run(chain(affine(weight), neuron())).weights[Edge("in", "n1")].toarray() == [127] + [3] * 99
+    ).all()
+    negative = (
+        run(chain(affine(-weight), neuron()), percentile=90.0).weights[Edge("in", "n1")].toarray()
+    )
     assert negative.min() == -128
 
 

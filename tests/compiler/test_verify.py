@@ -10,8 +10,9 @@ from networks import affine, chain, lowered, neuron, options
 
 from spikewright.compiler import compile_network, pipeline
 from spikewright.compiler.emit import emit
-from spikewright.compiler.ir import Circuit
+from spikewright.compiler.ir import Circuit, Edge
 from spikewright.compiler.levels import assign_levels
+from spikewright.compiler.matrices import as_csr
 from spikewright.compiler.place import place
 from spikewright.compiler.quantize import quantize
 from spikewright.compiler.verify import check_circuit, check_image, check_network, check_quantized
@@ -46,7 +47,7 @@ def with_parameter(field: str, value: Any) -> Circuit:
         (lambda: with_parameter("bias", np.full(3, np.nan)), "'n1': bias must be finite"),
         (lambda: with_parameter("reset", np.zeros(2)), "'n1': reset must have 3 values"),
         (
-            lambda: replace(CIRCUIT, weights={("in", "n1"): np.ones((2, 3))}),
+            lambda: replace(CIRCUIT, weights={Edge("in", "n1"): as_csr(np.ones((2, 3)))}),
             r"weights 'in' to 'n1' must have shape \(3, 2\)",
         ),
         (lambda: replace(CIRCUIT, levels=(("n1",), ("n1",))), "must be in exactly one level"),
@@ -60,7 +61,9 @@ def test_a_faulty_circuit(make: Callable[[], Circuit], message: str) -> None:
 def test_raw_values_that_do_not_fit() -> None:
     raw = replace(QUANTIZED.populations["n1"], bias=np.array([0, 1 << 19, 0]))
     faulty = replace(
-        QUANTIZED, populations={"n1": raw}, weights={("in", "n1"): np.full((3, 2), -129)}
+        QUANTIZED,
+        populations={"n1": raw},
+        weights={Edge("in", "n1"): as_csr(np.full((3, 2), -129))},
     )
     with pytest.raises(ModelError, match="bias must fit") as caught:
         check_quantized(CIRCUIT, faulty, SPEC)
@@ -70,15 +73,15 @@ def test_raw_values_that_do_not_fit() -> None:
 def test_an_image_with_other_weights() -> None:
     image = compile_network(NETWORK, options())
     placement = place(CIRCUIT, QUANTIZED, SPEC.lanes)
-    check_image(image, placement, QUANTIZED)
+    check_image(image, CIRCUIT, placement, QUANTIZED)
     weights = image.weights.copy()
     weights[1, 2] -= 1
     with pytest.raises(ModelError, match="does not hold the weights from 'in' to 'n1'"):
-        check_image(replace(image, weights=weights), placement, QUANTIZED)
+        check_image(replace(image, weights=weights), CIRCUIT, placement, QUANTIZED)
     weights = image.weights.copy()
     weights[1, 7] = 1
     with pytest.raises(ModelError, match="holds weights that the network does not have"):
-        check_image(replace(image, weights=weights), placement, QUANTIZED)
+        check_image(replace(image, weights=weights), CIRCUIT, placement, QUANTIZED)
 
 
 def test_the_compiler_checks_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
