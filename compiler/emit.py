@@ -89,7 +89,7 @@ def _semantics(
     spiking = {
         name: node
         for name, node in nodes.items()
-        if isinstance(node, Neuron) and node.v_threshold is not None
+        if isinstance(node, Neuron) and node.reset is not None
     }
     return {
         "dt": network.dt,

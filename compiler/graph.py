@@ -7,10 +7,22 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from .options import Reset
 
-__all__ = ["Affine", "Input", "Network", "Neuron", "Node", "Output", "Relay", "Scale"]
+__all__ = [
+    "Affine",
+    "Convolution",
+    "Delay",
+    "Input",
+    "Network",
+    "Neuron",
+    "Node",
+    "Output",
+    "Relay",
+    "Scale",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -54,10 +66,11 @@ class Affine:
     Attributes
     ----------
     weight : float64[out, in]
+        An array, or a ``csr_array``.
     bias : float64[out]
     """
 
-    weight: Array
+    weight: Array | sparse.csr_array
     bias: Array
 
     @property
@@ -94,31 +107,109 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Convolution:
+    """``y[o, p] = sum(weight[o, c, k] * x[c, p * stride + k * dilation - padding]) + bias[o]``.
+
+    NIR's Conv1d and Conv2d, as in torch, and its pools, whose weights are constant.
+
+    Attributes
+    ----------
+    weight : float64[out_channels, in_channels // groups, *kernel]
+    bias : float64[out_channels]
+    shape_in : tuple of int
+        ``(in_channels, *space)``.
+    stride, dilation : tuple of int
+        One a dimension of space.
+    padding : tuple of (int, int)
+        Zeros before and after, for each dimension of space.
+    groups : int
+    """
+
+    weight: Array
+    bias: Array
+    shape_in: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    @property
+    def shape_out(self) -> tuple[int, ...]:
+        """``(out_channels, *space)``; not above 0 where the kernel is wider than the space."""
+        space = (
+            (size + sum(pad) - dilation * (kernel - 1) - 1) // stride + 1
+            for size, pad, dilation, kernel, stride in zip(
+                self.shape_in[1:],
+                self.padding,
+                self.dilation,
+                self.weight.shape[2:],
+                self.stride,
+                strict=True,
+            )
+        )
+        return (len(self.weight), *space)
+
+    @property
+    def size_in(self) -> int:
+        """Values in."""
+        return prod(self.shape_in)
+
+    @property
+    def size_out(self) -> int:
+        """Values out."""
+        return prod(self.shape_out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delay:
+    """``y(t) = x(t - delay)``, elementwise in C order.
+
+    Attributes
+    ----------
+    delay : float64[n]
+        In the unit of time constants [s].
+    """
+
+    delay: Array
+
+    @property
+    def size_in(self) -> int:
+        """Values in."""
+        return self.delay.size
+
+    @property
+    def size_out(self) -> int:
+        """Values out."""
+        return self.delay.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Neuron:
-    """A population of neurons; the last five kinds of NIR in one form.
+    """A population of neurons; the last seven kinds of NIR in one form.
 
     ``tau_syn di_syn/dt = -i_syn + w_in x`` and ``tau_mem dv/dt = v_leak - v + r i_syn``, spiking
-    where ``v > v_threshold``. Parameters are one value a neuron, in C order.
+    where ``v > v_threshold``; of kind Threshold ``v = x``, whatever it was before. Parameters are
+    one value a neuron, in C order.
 
     Attributes
     ----------
     kind : str
-        Name of the NIR primitive: LIF, CubaLIF, IF, LI or CubaLI.
+        Name of the NIR primitive: LIF, CubaLIF, IF, LI, CubaLI, I or Threshold.
     shape : tuple of int
     r : float64[n]
         Membrane resistance.
     tau_mem : float64[n] or None
-        Time constant of the membrane [s]; None: ``dv/dt = r i_syn`` (IF).
+        Time constant of the membrane [s]; None: ``dv/dt = r i_syn`` (IF and I).
     tau_syn : float64[n] or None
         Time constant of the synapse [s]; None: ``i_syn = x`` (all but CubaLIF and CubaLI).
     w_in : float64[n]
         Gain of the synapse, 1 without one.
     v_leak : float64[n]
-        Membrane potential at rest, where a run starts, 0 for IF.
+        Membrane potential at rest, where a run starts, 0 for IF and I.
     v_threshold : float64[n] or None
-        None: never spikes (LI and CubaLI).
+        None: never spikes (LI, CubaLI and I).
     v_reset : float64[n]
-        Where a reset leads, 0 for LI and CubaLI.
+        Where a reset leads, 0 for those that never spike.
     reset, reset_delay : Reset or None, bool or None
         As in :class:`~spikewright.compiler.options.CompileOptions`, if the source of the graph
         says so; None leaves it to the options.
@@ -147,6 +238,11 @@ class Neuron:
         return prod(self.shape)
 
     @property
+    def is_memoryless(self) -> bool:
+        """A Threshold: no state, so neither time constants nor a reset."""
+        return self.kind == "Threshold"
+
+    @property
     def parameters(self) -> Mapping[str, Array]:
         """Those that the kind has, by name."""
         names = ("r", "tau_mem", "tau_syn", "w_in", "v_leak", "v_threshold", "v_reset")
@@ -154,7 +250,7 @@ class Neuron:
         return {name: value for name, value in values.items() if value is not None}
 
 
-Node = Input | Output | Relay | Affine | Scale | Neuron
+Node = Input | Output | Relay | Affine | Convolution | Scale | Delay | Neuron
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,7 @@
 """Lowering: transforms fold into one matrix a connection, and neurons become discrete in time."""
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,8 @@ from scipy import sparse
 
 from spikewright.errors import ModelError
 
-from .graph import Affine, Input, Network, Neuron, Output, Scale
+from .convolution import convolution_matrix
+from .graph import Affine, Convolution, Delay, Input, Network, Neuron, Output, Scale
 from .ir import Circuit, Edge, Population
 from .matrices import as_csr, identity, multiply, scale_rows
 from .options import Discretization
@@ -17,6 +19,11 @@ __all__ = ["lower"]
 
 Array = npt.NDArray[np.float64]
 
+
+MAX_DELAY = 64
+"""Longest delay [timesteps]: 63 in the widest ring, and 1 that a loop takes anyway."""
+_WHOLE = 1e-6
+"""How far from a whole number of timesteps a delay may be: noise of float arithmetic."""
 
 Term = tuple[str, int]
 """Source of spikes, and the delay that they come with [timesteps]."""
@@ -59,6 +66,7 @@ def lower(network: Network, discretization: Discretization) -> Circuit:
         node = network.nodes[name]
         if isinstance(node, Neuron):
             incoming = _incoming(network, name, sums)
+            _check_sources(network, name, incoming)
             populations[name], gain = _discretise(
                 name, node, incoming.bias, network.dt or 0.0, discretization
             )
@@ -105,14 +113,49 @@ def _incoming(network: Network, name: str, sums: dict[str, _Sum]) -> _Sum:
 def _apply(network: Network, name: str, x: _Sum) -> _Sum:
     """A transform's result."""
     node = network.nodes[name]
-    if isinstance(node, Affine):
-        weight = as_csr(node.weight)
+    if isinstance(node, (Affine, Convolution)):
+        if isinstance(node, Affine):
+            weight, bias = as_csr(node.weight), node.bias
+        else:
+            weight = convolution_matrix(node, name)
+            bias = np.repeat(node.bias, prod(node.shape_out[1:]))
         terms = {term: multiply(weight, m, name) for term, m in x.terms.items()}
-        return _Sum(weight @ x.bias + node.bias, terms)
+        return _Sum(weight @ x.bias + bias, terms)
     if isinstance(node, Scale):
         terms = {term: scale_rows(m, node.scale) for term, m in x.terms.items()}
         return _Sum(node.scale * x.bias, terms)
+    if isinstance(node, Delay):
+        return _delayed(name, node, x, network.dt or 0.0)
     return x
+
+
+def _delayed(name: str, node: Delay, x: _Sum, dt: float) -> _Sum:
+    """What comes out of a Delay; a bias is the same at any time."""
+    steps = node.delay / dt
+    whole = np.rint(steps)
+    wrong = np.abs(steps - whole) > _WHOLE
+    if wrong.any():
+        n = int(wrong.argmax())
+        near = " or ".join(f"{k * dt:g}" for k in (np.floor(steps[n]), np.ceil(steps[n])))
+        raise ModelError(
+            f"Node {name!r}, value {n}: delay must be a whole number of timesteps of dt = {dt:g} "
+            f"s, not {node.delay[n]:g} s.",
+            hint=f"Make it {near} s, or compile with a dt that divides it.",
+        )
+    if whole.max() > MAX_DELAY:
+        n = int(whole.argmax())
+        raise ModelError(
+            f"Node {name!r}, value {n}: delay must be at most {MAX_DELAY} timesteps, not "
+            f"{whole[n]:g}.",
+            hint=f"Make it {MAX_DELAY * dt:g} s or shorter, or compile with a longer dt.",
+        )
+    result = _Sum(x.bias)
+    for delay in np.unique(whole).astype(int).tolist():
+        for (source, before), matrix in x.terms.items():
+            kept = scale_rows(matrix, (whole == delay).astype(np.float64))
+            if kept.nnz:
+                result.add(_Sum(np.zeros(len(x.bias)), {(source, before + delay): kept}))
+    return result
 
 
 def _shown(network: Network, name: str, x: _Sum) -> str:
@@ -127,6 +170,18 @@ def _shown(network: Network, name: str, x: _Sum) -> str:
     )
 
 
+def _check_sources(network: Network, name: str, x: _Sum) -> None:
+    """Refuse neurons as sources that never spike: a core carries nothing but spikes."""
+    for source, _ in x.terms:
+        node = network.nodes[source]
+        if isinstance(node, Neuron) and node.v_threshold is None:
+            raise ModelError(
+                f"Node {source!r} ({node.kind}) never spikes, so its membrane potential cannot "
+                f"reach node {name!r}: a core carries nothing but spikes between neurons.",
+                hint="Read it at an Output, or put a spiking neuron such as LIF in its place.",
+            )
+
+
 def _is_identity(matrix: sparse.csr_array) -> bool:
     size, columns = matrix.shape
     return bool(size == columns and (matrix != identity(size)).nnz == 0)
@@ -137,7 +192,9 @@ def _discretise(
 ) -> tuple[Population, Array]:
     """A node's neurons in discrete time, and the gain of their input."""
     a_mem, gain = np.ones(node.size_in), np.full(node.size_in, dt)
-    if node.tau_mem is not None:
+    if node.is_memoryless:
+        a_mem, gain = np.zeros(node.size_in), np.ones(node.size_in)
+    elif node.tau_mem is not None:
         a_mem, gain = _decay(name, "tau_mem", node.tau_mem, dt, discretization)
     gain = gain * node.r
     a_syn = np.zeros(node.size_in)
@@ -148,7 +205,7 @@ def _discretise(
     threshold = np.full(node.size_in, np.inf)
     reset = node.v_reset - node.v_leak
     refractory = 0
-    to_value = node.v_threshold is None or node.reset == "zero"
+    to_value = node.v_threshold is None or node.is_memoryless or node.reset == "zero"
     if node.v_threshold is not None:
         threshold = node.v_threshold - node.v_leak
         if not to_value:

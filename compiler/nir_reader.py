@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-__all__ = ["FIELDS", "GRAPH", "describe", "encode"]
+__all__ = ["ATTRIBUTES", "FIELDS", "GRAPH", "describe", "encode"]
 
 GRAPH = "graph"
 """Name of the JSON among the arrays."""
@@ -28,8 +28,22 @@ FIELDS = {
     "IF": ("r", "v_threshold", "v_reset"),
     "LI": ("tau", "r", "v_leak"),
     "CubaLI": ("tau_syn", "tau_mem", "r", "v_leak", "w_in"),
+    "I": ("r",),
+    "Threshold": ("threshold",),
+    "Delay": ("delay",),
+    "Conv1d": ("weight", "bias"),
+    "Conv2d": ("weight", "bias"),
 }
 """Arrays of each primitive that carries any."""
+
+ATTRIBUTES = {
+    "Conv1d": ("input_shape", "stride", "padding", "dilation", "groups"),
+    "Conv2d": ("input_shape", "stride", "padding", "dilation", "groups"),
+    "SumPool2d": ("kernel_size", "stride", "padding"),
+    "AvgPool2d": ("kernel_size", "stride", "padding"),
+    "Flatten": ("start_dim", "end_dim"),
+}
+"""Whole numbers, or words, that say how a primitive works on its input's shape."""
 
 _SHAPES = {"Input": "input_type", "Output": "output_type", "Flatten": "input_type"}
 _CPU_SECONDS = 30
@@ -63,14 +77,29 @@ def _real(value: object, what: str) -> Array:
     return np.array(array, np.float64, order="C")
 
 
+def _whole(value: object, what: str) -> list[int] | str | None:
+    """An attribute as whole numbers, or the word that it is."""
+    if value is None or isinstance(value, str):
+        return value
+    array = np.atleast_1d(np.asarray(value))
+    if (
+        array.dtype.kind not in "iuf"
+        or array.ndim != 1
+        or not (np.isfinite(array) & (array == np.rint(array))).all()
+    ):
+        raise ValueError(f"{what} must be whole numbers, not {str(value)[:40]}")
+    return [int(number) for number in array]
+
+
 def describe(graph: Any, prefix: str = "") -> Described:
     """Take a ``nir.NIRGraph`` apart, subgraphs included, into plain data.
 
     Returns
     -------
     dict
-        ``nodes`` maps a name to ``kind`` and, where the kind has one, ``shape``; ``edges`` are
-        pairs of names. Nodes of a subgraph are called ``subgraph.node``.
+        ``nodes`` maps a name to ``kind`` and, where the kind has them, ``shape`` and
+        ``attributes``; ``edges`` are pairs of names. Nodes of a subgraph are called
+        ``subgraph.node``.
     dict
         Arrays by ``node/field``.
 
@@ -96,6 +125,11 @@ def describe(graph: Any, prefix: str = "") -> Described:
             new = {path: {"kind": "Relay" if border else kind}}
             if kind in _SHAPES:
                 new[path]["shape"] = _shape(getattr(node, _SHAPES[kind]))
+            if kind in ATTRIBUTES:
+                new[path]["attributes"] = {
+                    field: _whole(getattr(node, field), f"node {path!r}: {field}")
+                    for field in ATTRIBUTES[kind]
+                }
             for field in FIELDS.get(kind, ()):
                 value = getattr(node, field)
                 arrays[f"{path}/{field}"] = _real(value, f"node {path!r}: {field}")

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from spikewright.errors import ModelError
 
-from .graph import Network, Neuron, Node
+from .graph import Delay, Network, Neuron, Node
 from .options import CompileOptions, Reset
 
 __all__ = ["resolve"]
@@ -38,7 +38,9 @@ def resolve(network: Network, options: CompileOptions) -> Network:
     nodes: dict[str, Node] = {}
     for name, node in network.nodes.items():
         nodes[name] = node
-        if not isinstance(node, Neuron):
+        if isinstance(node, Delay) and dt is None:
+            missing.append(f"node {name!r} (Delay) needs dt")
+        if not isinstance(node, Neuron) or node.is_memoryless:
             continue
         needed: dict[str, object] = {"dt": dt}
         if node.v_threshold is not None:

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from spikewright.errors import ModelError
 from spikewright.fixed import DECAY_ONE, signed_range
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
-from .graph import Affine, Input, Network, Neuron, Node, Output, Scale
+from .graph import Affine, Convolution, Delay, Input, Network, Neuron, Node, Output, Scale
 from .ir import Circuit, Placement, Quantized
 from .matrices import rows_of
 
@@ -78,19 +79,32 @@ def _wrong_values(network: Network) -> list[str]:
                 reasons.append(f"{where} must be finite, not {bad}")
             elif field.startswith("tau") and (values <= 0).any():
                 reasons.append(f"{where} must be above 0 s, not {values.min():g}")
+            elif field == "delay" and (values < 0).any():
+                reasons.append(f"{where} must be 0 s or more, not {values.min():g}")
     return reasons
 
 
-def _arrays(node: Node) -> dict[str, np.ndarray]:
+def _arrays(node: Node) -> dict[str, npt.NDArray[Any]]:
     if isinstance(node, Neuron):
         return dict(node.parameters)
     if isinstance(node, Affine):
+        weight = node.weight.data if isinstance(node.weight, sparse.csr_array) else node.weight
+        return {"weight": weight, "bias": node.bias}
+    if isinstance(node, Convolution):
         return {"weight": node.weight, "bias": node.bias}
+    if isinstance(node, Delay):
+        return {"delay": node.delay}
     return {"scale": node.scale} if isinstance(node, Scale) else {}
 
 
 def _wrong_sizes(network: Network) -> list[str]:
-    reasons = []
+    reasons = [
+        f"node {name!r}: {why}"
+        for name, node in network.nodes.items()
+        if isinstance(node, Convolution) and (why := _wrong_convolution(node))
+    ]
+    if reasons:
+        return reasons
     for name, node in network.nodes.items():
         if isinstance(node, Neuron):
             reasons += [
@@ -110,6 +124,21 @@ def _wrong_sizes(network: Network) -> list[str]:
         if given != wanted:
             reasons.append(f"node {b!r} must get {wanted} values, not the {given} of {a!r}")
     return reasons
+
+
+def _wrong_convolution(node: Convolution) -> str:
+    """What does not fit in a convolution; empty if it all does."""
+    space = node.weight.ndim - 2
+    each = (node.stride, node.padding, node.dilation, node.shape_in[1:])
+    if space < 1 or any(len(values) != space for values in each):
+        return "stride, padding, dilation and shape_in must be of weight's dimensions"
+    if min(*node.stride, *node.dilation, node.groups) < 1 or np.min(node.padding) < 0:
+        return "stride, dilation and groups must be 1 or more, padding 0 or more"
+    if node.shape_in[0] != node.weight.shape[1] * node.groups or len(node.weight) % node.groups:
+        return "channels in and out must be those of weight, in groups"
+    if node.bias.shape != (len(node.weight),) or min(node.shape_out) < 1:
+        return "bias must have a value a channel, and the kernel fit into the padded input"
+    return ""
 
 
 def _unconnected(network: Network) -> list[str]:

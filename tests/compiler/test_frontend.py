@@ -15,6 +15,10 @@ from spikewright.errors import ModelError
 OPTIONS = CompileOptions(dt=1e-4, reset="zero", reset_delay=False)
 
 
+class Izhikevich:
+    """A type of node that NIR does not have."""
+
+
 def nir_lif(n: int = 3, **changes: Any) -> nir.LIF:
     values = {"tau": 1e-3, "r": 10.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0} | changes
     return nir.LIF(**{k: np.full(n, v) if np.isscalar(v) else v for k, v in values.items()})
@@ -257,8 +261,8 @@ def twin_ports() -> nir.NIRGraph:
 
 GRAPHS: dict[str, tuple[Callable[[], Any], str]] = {
     "unknown node": (
-        lambda: nir_graph(pool=nir.SumPool2d(2, 2, 0)),
-        r"node 'pool' is of unsupported type SumPool2d\nSupported types: Input, .*Replace",
+        lambda: nir_graph(odd=Izhikevich()),
+        r"node 'odd' is of unsupported type Izhikevich\nSupported types: Input, .*Replace",
     ),
     "not a graph": (lambda: 7, r"NIR graph is not valid: 'int' object has no attribute 'nodes'"),
     "no input": (lambda: nir_graph(input=None), r"it has no Input node"),
