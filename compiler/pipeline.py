@@ -14,6 +14,7 @@ from .emit import emit
 from .fit import check_size, draft_spec, fit, needs_of
 from .frontend import from_nir, read_nir
 from .graph import Network
+from .ir import Circuit
 from .levels import assign_levels
 from .lower import lower
 from .options import CompileOptions
@@ -26,7 +27,7 @@ from .verify import check_circuit, check_image, check_network, check_quantized
 if TYPE_CHECKING:
     import nir
 
-__all__ = ["compile_network"]
+__all__ = ["compile_network", "to_circuit", "to_image"]
 
 
 def compile_network(
@@ -64,12 +65,44 @@ def compile_network(
         Number formats that no core has.
     """
     options = options or CompileOptions()
+    network, circuit, draft = to_circuit(source, options, spec)
+    return to_image(network, circuit, draft, options, spec=spec, calibration=calibration)
+
+
+def to_circuit(
+    source: "Path | str | nir.NIRGraph | Network",
+    options: CompileOptions,
+    spec: CoreSpec | None = None,
+) -> tuple[Network, Circuit, CoreSpec]:
+    """The passes before rounding; see :func:`compile_network`.
+
+    Returns
+    -------
+    Network
+        With its semantics resolved.
+    Circuit
+        The same in discrete time, still real values.
+    CoreSpec
+        The number formats to round to, as :func:`~spikewright.compiler.fit.draft_spec` gives them.
+    """
     draft = draft_spec(spec, options)
     network = _load(source)
     check_network(network)
     check_size(network, draft, spec)
     network = resolve(network, options)
-    circuit = assign_levels(lower(network, options.discretization))
+    return network, assign_levels(lower(network, options.discretization)), draft
+
+
+def to_image(
+    network: Network,
+    circuit: Circuit,
+    draft: CoreSpec,
+    options: CompileOptions,
+    *,
+    spec: CoreSpec | None = None,
+    calibration: npt.NDArray[np.bool_] | None = None,
+) -> CoreImage:
+    """The passes from rounding on: what :func:`to_circuit` gave, or that with other values."""
     check_circuit(circuit)
     quantized = quantize(circuit, draft, options.percentile)
     check_quantized(circuit, quantized, draft)
