@@ -24,7 +24,7 @@ LIBRARIES = {
     "h5py": re.compile(r"compiler/nir_reader\.py"),
     "serial": re.compile(r"runtime/link\.py"),
     "cocotb": re.compile(r"sim/cocotb_\w+\.py"),
-    "torch": re.compile(r"(?!)"),
+    "torch": re.compile(r"compiler/(qat|surrogate)\.py"),
     "snntorch": re.compile(r"(?!)"),
     "pickle": re.compile(r"(?!)"),
     "marshal": re.compile(r"(?!)"),
