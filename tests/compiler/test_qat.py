@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from networks import affine, neuron, options
+from networks import affine, chain, neuron, options
 
 from spikewright.compiler import compile_network
 from spikewright.compiler.graph import Input, Network, Node, Output
+from spikewright.errors import ModelError
 from spikewright.image import CoreImage
 from spikewright.sim.golden import GoldenModel
 
@@ -103,3 +104,162 @@ def test_forward_is_the_golden_model(weight_bits: int, reset: str, delayed: bool
     image = module.to_image()
     assert image.spec.weight_bits == weight_bits
     assert differences(module, image, spikes)[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["LIF", "CubaLIF"])
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_forward_saturates_as_the_golden_model(kind: str, reset: str) -> None:
+    rng = np.random.default_rng(3)
+    node = neuron(kind, 8, v_threshold=rng.uniform(0.5, 9, 8), tau_mem=rng.uniform(2, 90, 8))
+    network = chain(affine(rng.normal(0, 1, (8, 30)) + rng.choice([-1, 1], (8, 1))), node)
+    module = qat.IntegerNetwork(network, options(1.0, reset, weight_bits=6, state_bits=12))
+    spikes = rng.random((4, TIMESTEPS, 30)) < 0.5
+    image = module.to_image()
+    run = GoldenModel(image, 4).run(spikes)
+    print(f"{run.saturations.sum()} saturations, {run.spikes.sum()} spikes")
+    assert run.saturations.sum() > 100
+    assert run.spikes.any()
+    assert differences(module, image, spikes)[0] == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_the_same_integers() -> None:
+    network, axons = random_network(1)
+    module = qat.IntegerNetwork(network, options())
+    spikes = torch.from_numpy(np.random.default_rng(1).random((3, TIMESTEPS, axons)) < 0.3)
+    here, there = module(spikes), module.to("cuda")(spikes)
+    for name, v in here.v.items():
+        assert torch.equal(v, there.v[name].cpu())
+
+
+# Gradients
+
+
+def float_run(
+    parameters: dict[str, Any], spikes: Any, reset: str, delayed: bool
+) -> tuple[Any, Any]:
+    """One CubaLIF population in floats, its spikes' derivative that of a fast sigmoid of slope 5.
+
+    A delayed subtraction takes back what the membrane's decay, as it was rounded, makes of it.
+    """
+    p = parameters
+    i = v = spikes.new_zeros(len(spikes), len(p["bias"]))
+    fired, seen = [], []
+    for x in spikes.unbind(dim=1):
+        i = p["a_syn"] * i + x @ p["weights"].T + p["bias"]
+        v = p["a_mem"] * v + i
+        u = v - p["v_threshold"]
+        soft = u / (1 + 5 * u.abs())
+        spike = (u > 0).double() + soft - soft.detach()
+        amount = p["v_threshold"] / (p["a_mem"].detach() if delayed else 1)
+        v = torch.where(u > 0, v - amount if reset == "subtract" else torch.zeros_like(v), v)
+        fired.append(spike)
+        seen.append(v)
+    return torch.stack(fired, 1), torch.stack(seen, 1)
+
+
+@pytest.mark.parametrize(
+    ("reset", "delayed"), [("subtract", False), ("subtract", True), ("zero", False)]
+)
+def test_gradients_are_those_of_floats(reset: str, delayed: bool) -> None:
+    """With fine formats rounding changes nothing, and its derivative is that of an identity."""
+    rng = np.random.default_rng(5)
+    network = chain(
+        affine(rng.normal(0.1, 0.4, (6, 9)), rng.normal(0, 0.1, 6)),
+        neuron("CubaLIF", 6, tau_mem=rng.uniform(2, 9, 6), v_threshold=rng.uniform(0.6, 1.5, 6)),
+    )
+    fine = options(1.0, reset, delayed, weight_bits=16, state_bits=24, fraction_bits=4)
+    module = qat.IntegerNetwork(network, fine, trainable=qat.PARAMETERS, slope=5.0)
+    spikes = torch.from_numpy(rng.random((5, TIMESTEPS, 9)) < 0.3).double()
+    target = torch.from_numpy(rng.random((5, 6)))
+    floats = {name: getattr(module, name)[0].detach().clone() for name in qat.PARAMETERS}
+    for name in ("a_mem", "a_syn"):
+        floats[name] = (floats[name] * 4096).round() / 4096
+    floats = {name: value.requires_grad_() for name, value in floats.items()}
+
+    def loss(fired: Any, v: Any) -> Any:
+        return ((fired.mean(1) - target) ** 2).sum() + 0.1 * (v[:, -1] ** 2).sum()
+
+    run = module(spikes)
+    loss(run.spikes["n1"], run.v["n1"] * run.unit["n1"]).backward()
+    expected, v = float_run(floats, spikes, reset, delayed)
+    loss(expected, v).backward()
+    assert run.spikes["n1"].sum() > 100
+    assert torch.equal(run.spikes["n1"], expected.detach().round())
+    for name in qat.PARAMETERS:
+        ours, theirs = getattr(module, name)[0].grad, floats[name].grad
+        error = float((ours - theirs).norm() / theirs.norm())
+        print(f"{name}: norm {float(theirs.norm()):.3g}, relative error {error:.2g}")
+        assert error < 0.01, name
+
+
+def test_training_learns_what_rounding_takes() -> None:
+    """At 2 bits a student comes closer to its float teacher's spikes than rounding leaves it."""
+    rng = np.random.default_rng(8)
+    network = chain(affine(rng.normal(0.1, 0.4, (12, 20)), 0.05), neuron("LIF", 12))
+    spikes = torch.from_numpy(rng.random((32, TIMESTEPS, 20)) < 0.3)
+    with torch.no_grad():
+        teacher = qat.IntegerNetwork(network, options(weight_bits=16))(spikes).spikes["n1"]
+    student = qat.IntegerNetwork(network, options(weight_bits=2, percentile=80.0), slope=5.0)
+    optimizer = torch.optim.Adam(student.parameters(), 0.02)
+    losses = []
+    for _ in range(40):
+        loss = (student(spikes).spikes["n1"].mean(1) - teacher.mean(1)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    print(f"loss {losses[0]:.5f} to {losses[-1]:.5f}")
+    assert losses[-1] < losses[0] / 2
+    assert differences(student, student.to_image(), spikes.numpy())[0] == 0
+
+
+def test_only_what_is_trainable_moves_and_no_synapse_appears() -> None:
+    weight = np.array([[1.0, 0.0, -0.5], [0.0, 0.7, 0.0]])
+    network = chain(affine(weight, 0.1), neuron("CubaLIF", 2))
+    module = qat.IntegerNetwork(network, options(), trainable=("weights", "v_threshold"), slope=1.0)
+    before, spikes = module.circuit(), torch.ones(1, 9, 3)
+    optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], 0.01)
+    module(spikes).spikes["n1"].sum().backward()
+    optimizer.step()
+    after = module.circuit()
+    moved = after.weights["in", "n1"] != before.weights["in", "n1"]
+    np.testing.assert_array_equal(moved, weight != 0)
+    old, new = before.populations["n1"], after.populations["n1"]
+    assert (old.v_threshold != new.v_threshold).all()
+    for name in ("bias", "a_mem", "a_syn", "reset"):
+        np.testing.assert_array_equal(getattr(old, name), getattr(new, name))
+
+
+def test_a_subtracting_reset_moves_with_its_threshold_and_decays_stay_in_range() -> None:
+    network = chain(affine([[1.0]]), neuron("LIF", v_reset=0.25))
+    module = qat.IntegerNetwork(network, options(1.0, "subtract"), trainable=qat.PARAMETERS)
+    with torch.no_grad():
+        module.v_threshold[0] += 0.5
+        module.a_mem[0] += 1.0
+        module.a_syn[0] -= 1.0
+    population = module.circuit().populations["n1"]
+    assert (population.v_threshold, population.reset) == (1.5, 1.25)
+    assert (population.a_mem, population.a_syn) == (1.0, 0.0)
+
+
+# Errors
+
+
+def test_wrong_input_is_refused() -> None:
+    network = chain(affine([[1.0, 0.5]]), neuron())
+    with pytest.raises(ModelError, match=r"must be some of weights, .* not 'gain'\."):
+        qat.IntegerNetwork(network, options(), trainable=("gain",))
+    module = qat.IntegerNetwork(network, options())
+    with pytest.raises(ModelError, match=r"\[samples, timesteps, 2\], not \[1, 9, 3\]"):
+        module(torch.zeros(1, 9, 3))
+    with pytest.raises(ModelError, match="Spikes must be 0 or 1"):
+        module(torch.full((1, 9, 2), 0.5))
+    with pytest.raises(ModelError, match=r"'weights\.0' must be float64, not torch\.float32"):
+        module.float()(torch.zeros(1, 9, 2))
+    with torch.no_grad():
+        module.double().weights[0].fill_(torch.nan)
+    for diverged in (lambda: module(torch.zeros(1, 9, 2)), module.to_image):
+        with pytest.raises(ModelError, match="out of range in discrete time") as error:
+            diverged()
+        assert "weights 'in' to 'n1' must be finite" in str(error.value)
