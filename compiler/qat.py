@@ -45,7 +45,7 @@ class IntegerRun:
     v : mapping of str to float64[samples, timesteps, n]
         Membrane potentials after each timestep: the core's integers.
     unit : mapping of str to float64[n]
-        Real value of one step of v.
+        Real value of one step of v, whose 0 is the neuron's ``v_leak``.
     """
 
     spikes: Mapping[str, Tensor]
@@ -61,7 +61,8 @@ class IntegerNetwork(torch.nn.Module):
     :mod:`spikewright.sim.golden`. The backward pass takes rounding and saturation for identities
     and a spike for a fast sigmoid. :meth:`to_image` gives the image that runs what was trained.
 
-    A weight that is 0 when the module is made is no synapse, and stays 0. Decays are kept in
+    What is trained is the circuit of :mod:`spikewright.compiler.ir`: each synapse has a weight of
+    its own. One that is 0 when the module is made is no synapse, and stays 0. Decays are kept in
     [0, 1]. A subtracting reset moves with its threshold. Parameters must stay float64.
 
     Parameters
@@ -234,8 +235,8 @@ class IntegerNetwork(torch.nn.Module):
         quantized = quantize(circuit, self._draft, self._options.percentile)
         neurons = {}
         incoming: dict[str, dict[str, Tensor]] = {}
-        for k, (name, raw) in enumerate(quantized.populations.items()):
-            neurons[name] = self._neurons(k, raw, circuit.populations[name].reset_decays)
+        for k, (name, real) in enumerate(circuit.populations.items()):
+            neurons[name] = self._neurons(k, quantized.populations[name], real.reset_decays)
             incoming[name] = {}
         for (edge, before), weight in zip(self._circuit.weights.items(), self.weights, strict=True):
             source, target = edge

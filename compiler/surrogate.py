@@ -23,8 +23,8 @@ __all__ = ["Neurons", "State", "rounded"]
 class _StraightThrough(torch.autograd.Function):
     """``exact`` forward; backward as if it were ``steps * real``.
 
-    Source: the straight-through estimator of Bengio et al. 2013, arXiv:1308.3432, section 4, for
-    rounding and clipping alike, as in Jacob et al. 2018, arXiv:1712.05877, section 3.
+    Source: the straight-through estimator of Bengio et al. 2013, arXiv:1308.3432; Jacob et al.
+    2018, arXiv:1712.05877, section 3, train rounded weights so. Here it stands for clipping too.
     """
 
     @staticmethod
@@ -40,8 +40,8 @@ class _StraightThrough(torch.autograd.Function):
 class _Spike(torch.autograd.Function):
     """``v > v_threshold`` forward, the derivative of a fast sigmoid backward.
 
-    Source: Zenke and Ganguli 2018, SuperSpike, arXiv:1705.11146, section 3: with
-    ``h = slope (v - v_threshold)`` in real units the derivative is ``1 / (1 + |h|)**2``.
+    Source: Zenke and Ganguli 2018, SuperSpike, arXiv:1705.11146: with ``h = slope (v -
+    v_threshold)`` in real units the derivative is ``1 / (1 + |h|)**2``, as in snnTorch.
     """
 
     @staticmethod
