@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import pairwise
@@ -20,7 +21,7 @@ from torch.nn import functional
 
 from spikewright.files import write_whole
 
-__all__ = ["Settings", "SpikingNetwork", "to_nir", "train"]
+__all__ = ["DT", "Settings", "SpikingNetwork", "evaluate", "fit", "to_nir", "train"]
 
 DT = 1e-3
 """A timestep is a millisecond; snnTorch knows only beta, so any other would do as well."""
@@ -101,10 +102,22 @@ def as_input(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 
 def train(digits: Digits, settings: Settings, console: Console) -> SpikingNetwork:
-    """Train on all of these images, cross entropy of the spike counts, a fixed number of epochs."""
+    """Train a new network on all of these images."""
     torch.manual_seed(settings.seed)
-    draw = torch.Generator().manual_seed(settings.seed)
     network = SpikingNetwork(settings)
+    fit(network, lambda spikes: network(spikes)[1], digits, settings, console)
+    return network
+
+
+def fit(
+    network: torch.nn.Module,
+    output_of: Callable[[torch.Tensor], torch.Tensor],
+    digits: Digits,
+    settings: Settings,
+    console: Console,
+) -> None:
+    """Minimise the cross entropy of the output's spike counts, a fixed number of epochs."""
+    draw = torch.Generator().manual_seed(settings.seed)
     pixels = torch.from_numpy(digits.pixels.astype(np.float32))
     labels = torch.from_numpy(digits.labels)
     optimizer = torch.optim.AdamW(
@@ -120,7 +133,7 @@ def train(digits: Digits, settings: Settings, console: Console) -> SpikingNetwor
             losses = []
             for chosen in torch.randperm(len(digits), generator=draw).split(settings.batch):
                 distorted = distort(pixels[chosen], draw).round().clamp(0, 16)
-                _, output = network(as_input(distorted.numpy().astype(np.uint8)))
+                output = output_of(as_input(distorted.numpy().astype(np.uint8)))
                 loss = functional.cross_entropy(output.sum(dim=1), labels[chosen])
                 optimizer.zero_grad()
                 loss.backward()
@@ -130,7 +143,6 @@ def train(digits: Digits, settings: Settings, console: Console) -> SpikingNetwor
             progress.advance(task)
             if epoch % 20 == 0:
                 console.print(f"epoch {epoch:3d} of {settings.epochs}: loss {np.mean(losses):.4f}")
-    return network
 
 
 def to_nir(network: SpikingNetwork) -> nir.NIRGraph:
