@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint train bench area soak tools clean
+.PHONY: help demo test lint train accuracy bench area soak tools clean
 .NOTPARALLEL:
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test   lint, types and all tests (make test ARGS='-k core' for some of them)"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make train  train the demo's network again (installs torch)"
+	@echo "make accuracy  accuracy by weight bits, over 10 trainings (installs torch)"
 	@echo "make bench  speed of the core and of its models"
 	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
 	@echo "make soak   lockstep at length, resumable"
@@ -33,6 +34,9 @@ lint: $(VENV)/extras-dev
 
 train: $(VENV)/extras-torch,demo
 	$(RUN) examples/digits/train.py $(ARGS)
+
+accuracy: $(VENV)/extras-torch,demo
+	$(RUN) examples/digits/qat.py $(ARGS)
 
 bench: tools $(VENV)/extras-dev
 	$(RUN) -m spikewright.sim.bench $(ARGS)

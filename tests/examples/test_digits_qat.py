@@ -1,0 +1,51 @@
+"""The digits at few bits: one epoch of everything, and the figures that come of it."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("snntorch")
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+
+
+@pytest.fixture(scope="module")
+def example() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DIGITS)
+        yield importlib.import_module("qat")
+
+
+def test_what_is_trained_is_what_runs(example: Any) -> None:
+    run = example.measure(0, quick=True)
+    print(run)
+    accuracy = run["accuracy"]
+    assert run["differences"] == 0
+    assert accuracy["float"] > 0.6
+    for bits in example.TRAINED:
+        assert accuracy[f"{bits} bit, trained"] > accuracy[f"{bits} bit, rounded"]
+
+
+def test_bars_of_rounding_count_from_float(example: Any) -> None:
+    accuracy = {"float": 0.98, "8 bit, rounded": 0.979, "4 bit, rounded": 0.976}
+    accuracy |= {"3 bit, trained": 0.97, "2 bit, trained": 0.95}
+    run = {"seed": 0, "accuracy": accuracy, "differences": 0, "seconds": 1.0}
+    result = example.summary([run, run])
+    assert result["met"]
+    assert result["bars"]["8 bit, rounded"] == pytest.approx(0.978)
+    assert not example.summary([run, run | {"differences": 1}])["met"]
+    for name in example.BARS:
+        worse = run | {"accuracy": accuracy | {name: accuracy[name] - 0.01}}
+        assert not example.summary([run, worse])["met"], name
+
+
+def test_other_rows_of_the_file_stay(example: Any, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "accuracy.json"
+    example.record(path, {"met": False})
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"delays": 1}))
+    example.record(path, {"met": True})
+    assert json.loads(path.read_text()) == {"digits": {"met": True}, "delays": 1}
