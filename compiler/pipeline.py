@@ -17,7 +17,7 @@ from .graph import Network
 from .ir import Circuit
 from .levels import assign_levels
 from .lower import lower
-from .options import CompileOptions
+from .options import CompileOptions, Discretization
 from .place import place
 from .quantize import quantize
 from .report import calibrate, static_report
@@ -27,7 +27,7 @@ from .verify import check_circuit, check_image, check_network, check_quantized
 if TYPE_CHECKING:
     import nir
 
-__all__ = ["compile_network", "to_circuit", "to_image"]
+__all__ = ["circuit_of", "compile_network", "load_network", "to_circuit", "to_image"]
 
 
 def compile_network(
@@ -86,11 +86,11 @@ def to_circuit(
         The number formats to round to, as :func:`~spikewright.compiler.fit.draft_spec` gives them.
     """
     draft = draft_spec(spec, options)
-    network = _load(source)
+    network = load_network(source)
     check_network(network)
     check_size(network, draft, spec)
     network = resolve(network, options)
-    return network, assign_levels(lower(network, options.discretization)), draft
+    return network, circuit_of(network, options.discretization), draft
 
 
 def to_image(
@@ -120,7 +120,15 @@ def to_image(
     return replace(image, manifest=manifest)
 
 
-def _load(source: "Path | str | nir.NIRGraph | Network") -> Network:
+def circuit_of(network: Network, discretization: Discretization) -> Circuit:
+    """A checked network of resolved semantics in discrete time. Raises :class:`ModelError`."""
+    circuit = assign_levels(lower(network, discretization))
+    check_circuit(circuit)
+    return circuit
+
+
+def load_network(source: "Path | str | nir.NIRGraph | Network") -> Network:
+    """The graph of any source that is compiled. Raises :class:`ModelError` for a bad file."""
     if isinstance(source, Network):
         return source
     if isinstance(source, (str, Path)):
