@@ -20,11 +20,11 @@ HDL_USERS = re.compile(r"sim/(verilator|virtual|cocotb_\w+)\.py")
 """Files of sim/ that build RTL."""
 LIBRARIES = {
     "amaranth": re.compile(r"(hdl|boards)/|sim/(verilator|cocotb_\w+)\.py"),
-    "nir": re.compile(r"compiler/(frontend|nir_reader)\.py"),
+    "nir": re.compile(r"compiler/(frontend|nir_reader|torch_\w+)\.py"),
     "h5py": re.compile(r"compiler/nir_reader\.py"),
     "serial": re.compile(r"runtime/link\.py"),
     "cocotb": re.compile(r"sim/cocotb_\w+\.py"),
-    "torch": re.compile(r"compiler/(qat|surrogate)\.py"),
+    "torch": re.compile(r"compiler/(qat|surrogate|torch_\w+)\.py"),
     "snntorch": re.compile(r"(?!)"),
     "pickle": re.compile(r"(?!)"),
     "marshal": re.compile(r"(?!)"),
