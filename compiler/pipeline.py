@@ -1,5 +1,6 @@
-"""From a NIR file or graph to a core image: the passes in order."""
+"""From a NIR file, a graph or a torch module to a core image: the passes in order."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from spikewright.errors import ModelError
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
@@ -26,14 +28,16 @@ from .verify import check_circuit, check_image, check_network, check_quantized
 
 if TYPE_CHECKING:
     import nir
+    import torch
 
 __all__ = ["circuit_of", "compile_network", "load_network", "to_circuit", "to_image"]
 
 
 def compile_network(
-    source: "Path | str | nir.NIRGraph | Network",
+    source: "Path | str | nir.NIRGraph | torch.nn.Module | Network",
     options: CompileOptions | None = None,
     *,
+    sample: "torch.Tensor | None" = None,
     spec: CoreSpec | None = None,
     calibration: npt.NDArray[np.bool_] | None = None,
 ) -> CoreImage:
@@ -41,10 +45,14 @@ def compile_network(
 
     Parameters
     ----------
-    source : path, nir.NIRGraph or Network
-        A NIR file, a NIR graph, or a graph of :mod:`spikewright.compiler.graph`.
+    source : path, nir.NIRGraph, torch.nn.Module or Network
+        A NIR file, a NIR graph, a module of snnTorch, Norse, Sinabs or SpikingJelly as in
+        :func:`~spikewright.compiler.torch_frontend.from_torch`, or a graph of
+        :mod:`spikewright.compiler.graph`.
     options : CompileOptions
         Timestep, reset and number formats.
+    sample : torch.Tensor
+        What the module's forward takes; needed for a module, and for nothing else.
     spec : CoreSpec
         The core to fit; by default the smallest that holds the network.
     calibration : bool[samples, timesteps, inputs]
@@ -65,14 +73,15 @@ def compile_network(
         Number formats that no core has.
     """
     options = options or CompileOptions()
-    network, circuit, draft = to_circuit(source, options, spec)
+    network, circuit, draft = to_circuit(source, options, spec, sample)
     return to_image(network, circuit, draft, options, spec=spec, calibration=calibration)
 
 
 def to_circuit(
-    source: "Path | str | nir.NIRGraph | Network",
+    source: "Path | str | nir.NIRGraph | torch.nn.Module | Network",
     options: CompileOptions,
     spec: CoreSpec | None = None,
+    sample: "torch.Tensor | None" = None,
 ) -> tuple[Network, Circuit, CoreSpec]:
     """The passes before rounding; see :func:`compile_network`.
 
@@ -86,7 +95,7 @@ def to_circuit(
         The number formats to round to, as :func:`~spikewright.compiler.fit.draft_spec` gives them.
     """
     draft = draft_spec(spec, options)
-    network = load_network(source)
+    network = load_network(source, options, sample)
     check_network(network)
     check_size(network, draft, spec)
     network = resolve(network, options)
@@ -127,10 +136,30 @@ def circuit_of(network: Network, discretization: Discretization) -> Circuit:
     return circuit
 
 
-def load_network(source: "Path | str | nir.NIRGraph | Network") -> Network:
-    """The graph of any source that is compiled. Raises :class:`ModelError` for a bad file."""
+def load_network(
+    source: "Path | str | nir.NIRGraph | torch.nn.Module | Network",
+    options: CompileOptions | None = None,
+    sample: "torch.Tensor | None" = None,
+) -> Network:
+    """The graph of any source that is compiled. Raises :class:`ModelError` for a bad one."""
+    options = options or CompileOptions()
     if isinstance(source, Network):
         return source
     if isinstance(source, (str, Path)):
         return read_nir(source)
-    return from_nir(source)
+    torch = sys.modules.get("torch")  # whoever has a module has imported it
+    if torch is None or not isinstance(source, torch.nn.Module):
+        return from_nir(source)
+    if options.discretization != "euler":
+        raise ModelError(
+            "A torch module's neurons are in discrete time already.",
+            hint="Leave discretization as 'euler': its steps are the module's own.",
+        )
+    if sample is None:
+        raise ModelError(
+            "A torch module is compiled with a sample of its input.",
+            hint="Give sample, a tensor of the shape that its forward takes, batch first.",
+        )
+    from .torch_frontend import from_torch
+
+    return from_torch(source, sample, options.dt)
