@@ -12,12 +12,12 @@ from spikewright.frames import (
     REPLY_PAYLOADS,
     Command,
     LinkSpec,
+    ring_bytes,
 )
 from spikewright.spec import CoreSpec
 
 from .counters import CounterPort
 from .layouts import struct
-from .spikes import ring_bytes
 
 __all__ = ["ReplyWriter"]
 

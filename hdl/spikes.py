@@ -5,17 +5,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-from spikewright.frames import END, SKIP, worst_timestep_bytes
+from spikewright.frames import END, SKIP, ring_bytes, worst_timestep_bytes
 from spikewright.spec import CoreSpec, index_width
 
 from .pending import group_spikes
 
-__all__ = ["SpikeDecoder", "SpikeEncoder", "ring_bytes"]
-
-
-def ring_bytes(spec: CoreSpec) -> int:
-    """Bytes of coded spikes that a device holds for the host: two worst timesteps, at least."""
-    return 1 << (2 * worst_timestep_bytes(spec) - 1).bit_length()
+__all__ = ["SpikeDecoder", "SpikeEncoder"]
 
 
 class SpikeDecoder(wiring.Component):

@@ -6,8 +6,7 @@ import cocotb
 import numpy as np
 from fastcrc import crc32
 
-from spikewright.frames import END, REQUEST_PAYLOADS, SKIP, Command, Status
-from spikewright.hdl.spikes import ring_bytes
+from spikewright.frames import END, REQUEST_PAYLOADS, SKIP, Command, Status, ring_bytes
 from spikewright.spec import Region, index_width
 
 from .cocotb_host import encode_spikes, payload

@@ -21,11 +21,11 @@ from spikewright.frames import (
     Command,
     LinkSpec,
     Status,
+    ring_bytes,
 )
 from spikewright.hdl.core import Core
 from spikewright.hdl.counters import Counters
 from spikewright.hdl.decoder import CommandDecoder
-from spikewright.hdl.spikes import ring_bytes
 from spikewright.hdl.top import connect_core
 from spikewright.hdl.transmitter import Reply
 from spikewright.image import CoreImage

@@ -47,6 +47,7 @@ __all__ = [
     "LinkSpec",
     "Status",
     "payload_needed",
+    "ring_bytes",
     "worst_timestep_bytes",
 ]
 
@@ -242,3 +243,8 @@ def payload_needed(spec: CoreSpec) -> int:
 def worst_timestep_bytes(spec: CoreSpec) -> int:
     """Most bytes that one timestep's spikes out can take."""
     return spec.neurons + spec.neurons // SKIP + 1
+
+
+def ring_bytes(spec: CoreSpec) -> int:
+    """Bytes of coded spikes that a device holds for the host: two worst timesteps, at least."""
+    return 1 << (2 * worst_timestep_bytes(spec) - 1).bit_length()
