@@ -317,6 +317,26 @@ def info(console: Console, image: ImageFile) -> None:
 
 
 @_command
+def cost(
+    console: Console,
+    image: ImageFile,
+    spikes: Spikes,
+    clock: Annotated[float, typer.Option(help="Clock of the core [Hz].")] = 100e6,
+) -> None:
+    """Say what inferences would cost on hardware: cycles, link bytes, energy band, NeuroBench."""
+    from spikewright.cost import cost as estimate
+    from spikewright.cost import cost_summary, cost_tables
+    from spikewright.files import fit_spikes, read_spikes
+    from spikewright.image import CoreImage
+
+    core = CoreImage.load(image)
+    stimulus = fit_spikes(read_spikes(spikes), core)
+    with console.progress("Running", len(stimulus)) as progress:
+        found = estimate(core, stimulus, clock_hz=clock, progress=progress)
+    console.result({"image": core.id, **cost_summary(found)}, *cost_tables(found))
+
+
+@_command
 def record(
     console: Console,
     image: ImageFile,

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
-FRONT = ("cli", "console", "doctor", "summary")
+FRONT = ("cli", "console", "cost", "doctor", "summary")
 """Modules of the command line: they may import anything, and nothing imports them."""
 HDL_USERS = re.compile(r"sim/(verilator|virtual|cocotb_\w+)\.py")
 """Files of sim/ that build RTL."""
