@@ -91,7 +91,7 @@ def _semantics(
         for name, node in nodes.items()
         if isinstance(node, Neuron) and node.reset is not None
     }
-    return {
+    semantics = {
         "dt": network.dt,
         "reset": _one_or_each({name: node.reset for name, node in spiking.items()}),
         "reset_delay": _one_or_each({name: node.reset_delay for name, node in spiking.items()}),
@@ -107,3 +107,5 @@ def _semantics(
             if edge.delay == 1 and not circuit.is_onward(edge)
         ],
     }
+    delays = [list(edge) for edge in circuit.weights if edge.delay > (not circuit.is_onward(edge))]
+    return semantics | ({"delays": delays} if delays else {})

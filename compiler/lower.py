@@ -20,8 +20,8 @@ __all__ = ["lower"]
 Array = npt.NDArray[np.float64]
 
 
-MAX_DELAY = 64
-"""Longest delay [timesteps]: 63 in the widest ring, and 1 that a loop takes anyway."""
+MAX_DELAY = 63
+"""Longest delay from a spike to a neuron [timesteps]: what the widest ring of a core holds."""
 _WHOLE = 1e-6
 """How far from a whole number of timesteps a delay may be: noise of float arithmetic."""
 
@@ -142,12 +142,12 @@ def _delayed(name: str, node: Delay, x: _Sum, dt: float) -> _Sum:
             f"s, not {node.delay[n]:g} s.",
             hint=f"Make it {near} s, or compile with a dt that divides it.",
         )
-    if whole.max() > MAX_DELAY:
-        n = int(whole.argmax())
+    longest = max((before for _, before in x.terms), default=0) + whole.max()
+    if longest > MAX_DELAY:
         raise ModelError(
-            f"Node {name!r}, value {n}: delay must be at most {MAX_DELAY} timesteps, not "
-            f"{whole[n]:g}.",
-            hint=f"Make it {MAX_DELAY * dt:g} s or shorter, or compile with a longer dt.",
+            f"Node {name!r}, value {int(whole.argmax())}: delay, with those before it, must be at "
+            f"most {MAX_DELAY} timesteps, not {longest:g}.",
+            hint=f"Make it {MAX_DELAY * dt:g} s or shorter in all, or compile with a longer dt.",
         )
     result = _Sum(x.bias)
     for delay in np.unique(whole).astype(int).tolist():

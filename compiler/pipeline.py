@@ -24,7 +24,14 @@ from .place import place
 from .quantize import quantize
 from .report import calibrate, static_report
 from .semantics import resolve
-from .verify import check_circuit, check_image, check_network, check_quantized
+from .verify import (
+    check_accumulators,
+    check_circuit,
+    check_image,
+    check_network,
+    check_placement,
+    check_quantized,
+)
 
 if TYPE_CHECKING:
     import nir
@@ -116,7 +123,9 @@ def to_image(
     quantized = quantize(circuit, draft, options.percentile)
     check_quantized(circuit, quantized, draft)
     placement = place(circuit, quantized, draft.lanes)
+    check_placement(circuit, placement, draft.lanes)
     fitted = fit(needs_of(placement, quantized, draft.lanes), draft, spec)
+    check_accumulators(circuit, quantized, fitted)
     report = static_report(circuit, quantized, fitted.acc_bits)
     image = emit(
         network, circuit, quantized, placement, fitted, options.discretization, report.to_dict()

@@ -14,8 +14,16 @@ from spikewright.spec import CoreSpec
 from .graph import Affine, Convolution, Delay, Input, Network, Neuron, Node, Output, Scale
 from .ir import Circuit, Placement, Quantized
 from .matrices import rows_of
+from .report import accumulator_range
 
-__all__ = ["check_circuit", "check_image", "check_network", "check_quantized"]
+__all__ = [
+    "check_accumulators",
+    "check_circuit",
+    "check_image",
+    "check_network",
+    "check_placement",
+    "check_quantized",
+]
 
 
 # The network is a user's: everything wrong with it is a ModelError.
@@ -225,6 +233,67 @@ def check_quantized(circuit: Circuit, quantized: Quantized, spec: CoreSpec) -> N
     if reasons:
         raise ModelError(
             "Network does not fit the core's number formats:", reasons=reasons, hint=_OURS
+        )
+
+
+def check_placement(circuit: Circuit, placement: Placement, lanes: int) -> None:
+    """Check that everybody has a place of their own, and rows words of their own.
+
+    Raises
+    ------
+    ModelError
+    """
+    reasons = []
+    ends = np.cumsum(placement.level_groups) * lanes
+    used = np.zeros(int(ends[-1]), np.int64)
+    for k, level in enumerate(circuit.levels):
+        for name in level:
+            where = placement.populations[name]
+            if where.first < ends[k] - placement.level_groups[k] * lanes or (
+                where.first + where.count > ends[k]
+            ):
+                reasons.append(f"node {name!r} must lie within the groups of level {k}")
+            used[where.slice] += 1
+    if (used > 1).any():
+        reasons.append(f"slot {int(used.argmax())} must belong to one node, not {used.max()}")
+    count, first = placement.rows["word_count"], placement.rows["first_word"]
+    rows = np.flatnonzero(count)
+    rows = rows[np.argsort(first[rows])]
+    if not np.array_equal(first[rows], np.cumsum(count[rows]) - count[rows]):
+        reasons.append("rows must follow one another")
+    if count.sum() != len(placement.rows["weights"]):
+        reasons.append("every word must belong to a row")
+    if reasons:
+        raise ModelError("Placement is not sound:", reasons=reasons, hint=_OURS)
+
+
+def check_accumulators(circuit: Circuit, quantized: Quantized, spec: CoreSpec) -> None:
+    """Check that no order of additions can overflow an accumulator.
+
+    Only several synapses from one source to one neuron can bring more than a spec allows for.
+
+    Raises
+    ------
+    ModelError
+        The first neuron of each node whose accumulator could.
+    """
+    low, high = signed_range(spec.acc_bits)
+    reasons = []
+    for name in circuit.populations:
+        least, greatest = accumulator_range(circuit, quantized, name)
+        wrong = (least < low) | (greatest > high)
+        if wrong.any():
+            n = int(wrong.argmax())
+            reasons.append(
+                f"node {name!r}, neuron {n}: the sum of its weights must fit [{low}, {high}], not "
+                f"{least[n]:.0f} to {greatest[n]:.0f}"
+            )
+    if reasons:
+        raise ModelError(
+            "Network could overflow the core's accumulators:",
+            reasons=reasons,
+            hint="Use fewer synapses of different delays between the same neurons, fewer "
+            "weight_bits, or a core with more axons or neurons, whose accumulators are wider.",
         )
 
 
