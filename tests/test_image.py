@@ -403,18 +403,32 @@ def test_a_row_may_hold_more_words_than_there_are_groups() -> None:
     assert group.tolist() == [1, 0, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("weight", "worst"), [(-128, "-1024"), (127, "1016")])
-def test_sums_of_sparse_rows_must_fit_the_accumulators(weight: int, worst: str) -> None:
-    """Of 11 bits, for 6 sources: 8 synapses into a neuron cannot overflow, 9 can."""
-    rows = {"first_word": np.zeros(6, int), "word_group": np.full(4, 1)}
-    rows |= {"weights": np.full((4, 2), weight), "first_group": np.zeros(6, int)}
-    image = small_image(SPARSE, **rows, word_count=np.array([4, 4, 0, 0, 0, 0]))
-    assert image.spec.acc_bits == 11
-    least, most = (f"{8 * weight}", "0") if weight < 0 else ("0", f"{8 * weight}")
-    assert worst in (least, most)
-    least, most = (f"{9 * weight}", "0") if weight < 0 else ("0", f"{9 * weight}")
-    assert reasons(SPARSE, **rows, word_count=np.array([4, 4, 1, 0, 0, 0])) == (
-        "synapses into neuron 2 must add up to [-1024, 1023] whichever of them deliver, "
+@pytest.mark.parametrize(
+    ("weights", "least", "most"),
+    [
+        ([127, 127, 67, 127], 0, 1023),
+        ([127, 127, 69, 126], 0, 1024),
+        ([-128, -128, -64, -128], -1024, 0),
+        ([-128, -128, -66, -127], -1025, 0),
+        ([-128, 127, -64, -128], -768, 254),
+    ],
+)
+def test_sums_of_sparse_rows_must_fit_the_accumulators(
+    weights: list[int], least: int, most: int
+) -> None:
+    """Of 11 bits, for 6 sources. Two rows hold all four words, a third one the last word."""
+    arrays = {
+        **SPARSE_ROWS,
+        "weights": np.outer(weights, [0, 1]),
+        "first_word": np.array([0, 0, 3, 0, 0, 0]),
+        "word_count": np.array([4, 4, 1, 0, 0, 0]),
+        "word_group": np.ones(4, int),
+    }
+    if least >= -1024 and most <= 1023:
+        small_image(SPARSE, **arrays)
+        return
+    assert reasons(SPARSE, **arrays) == (
+        "synapses into neuron 3 must add up to [-1024, 1023] whichever of them deliver, "
         f"not {least} to {most}",
     )
 
