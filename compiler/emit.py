@@ -33,7 +33,7 @@ def emit(
     parameters["reset_to"][:] = 1
     for name, raw in quantized.populations.items():
         for field, values in parameters.items():
-            values[placement.populations[name].slice] = getattr(raw, field)
+            values[placement.populations[name].index] = getattr(raw, field)
     return CoreImage(
         spec=spec,
         level_groups=np.array(placement.level_groups),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from spikewright.errors import ModelError
 from spikewright.manifest import Population as Range
@@ -44,10 +45,12 @@ class _Synapses:
 def place(circuit: Circuit, quantized: Quantized, lanes: int, sparse: bool = False) -> Placement:
     """Lay a quantized circuit out for a core with so many lanes.
 
-    Inputs and populations follow one another; each level starts with a new neuron group. A row
-    covers the groups from a source's first nonzero weight to its last; a sparse one has only words
-    with weights in them, and a group's as often as it takes for synapses of several delays from
-    the source to one neuron.
+    Inputs and populations follow one another; each level starts with a new neuron group. Neurons
+    of a shape with channels are stored channel last, from a new group on, where their rows take
+    fewer words so: a convolution reaches all channels at few positions. A row covers the groups
+    from a source's first nonzero weight to its last; a sparse one has only words with weights in
+    them, and a group's as often as it takes for synapses of several delays from the source to one
+    neuron.
 
     Raises
     ------
@@ -64,15 +67,46 @@ def place(circuit: Circuit, quantized: Quantized, lanes: int, sparse: bool = Fal
     for level in circuit.levels:
         start = slots
         for name in level:
-            size, shape = circuit.populations[name].size, circuit.populations[name].shape
-            populations[name] = Range(name=name, first=slots, count=size, shape=shape)
-            slots += size
+            where = _range(circuit, quantized, name, slots, lanes, sparse)
+            populations[name] = where
+            slots = where.first + where.count
         slots += -slots % lanes
         level_groups.append((slots - start) // lanes)
     placement = Placement(inputs, populations, tuple(level_groups), {})
     synapses = _synapses(circuit, quantized, placement, lanes)
     rows = _sparse_rows(synapses) if sparse else _dense_rows(synapses, placement)
     return Placement(inputs, populations, tuple(level_groups), rows)
+
+
+def _range(
+    circuit: Circuit, quantized: Quantized, name: str, first: int, lanes: int, sparse: bool
+) -> Range:
+    """The first free slots, in the order that takes fewer words; on a tie in C order."""
+    population = circuit.populations[name]
+    plain = Range(name=name, first=first, count=population.size, shape=population.shape)
+    if len(population.shape) < 2:
+        return plain
+    axes = (*range(1, len(population.shape)), 0)
+    aligned = first + -first % lanes
+    channel_last = plain.model_copy(update={"first": aligned, "axes": axes})
+    matrices = [quantized.weights[edge] for edge in circuit.into(name)]
+    plain_words, words = (
+        sum(_words(matrix, where.positions // lanes, sparse) for matrix in matrices)
+        for where in (plain, channel_last)
+    )
+    return channel_last if words < plain_words else plain
+
+
+def _words(matrix: csr_array, group: npt.NDArray[np.int64], sparse: bool) -> int:
+    """Words that a matrix alone takes if its targets lie in these groups."""
+    stored = matrix.data != 0
+    source, group = matrix.indices[stored], group[rows_of(matrix)[stored]]
+    if sparse:
+        return len(np.unique(source * (group.max(initial=0) + 1) + group))
+    last, first = np.full(matrix.shape[1], -1), np.full(matrix.shape[1], np.iinfo(np.int64).max)
+    np.maximum.at(last, source, group)
+    np.minimum.at(first, source, group)
+    return int((last - first + 1)[last >= 0].sum())
 
 
 def _synapses(
@@ -85,11 +119,11 @@ def _synapses(
         stored = matrix.data != 0
         target, source = rows_of(matrix)[stored], matrix.indices[stored]
         if edge.source in placement.inputs:
-            row = placement.inputs[edge.source].first + source
+            row = placement.inputs[edge.source].positions[source]
         else:
-            row = lines + placement.populations[edge.source].first + source
+            row = lines + placement.populations[edge.source].positions[source]
         delay = np.full(len(row), circuit.core_delay(edge), np.uint8)
-        slot = placement.populations[edge.target].first + target
+        slot = placement.populations[edge.target].positions[target]
         parts.append((row.astype(np.int32), slot.astype(np.int32), delay, matrix.data[stored]))
     row, slot, delay, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
     sources = lines + sum(placement.level_groups) * lanes
@@ -179,6 +213,7 @@ def _refuse(synapses: _Synapses, placement: Placement) -> None:
 def _name(ranges: Mapping[str, Range], position: int) -> str:
     """Who is at an axon or a slot."""
     for name, where in ranges.items():
-        if where.first <= position < where.first + where.count:
-            return f"{name!r}, neuron {position - where.first}"
+        at = np.flatnonzero(where.positions == position)
+        if at.size:
+            return f"{name!r}, neuron {at[0]}"
     return f"slot {position}"

@@ -312,10 +312,11 @@ def check_image(
         rows, columns = rows_of(matrix), matrix.indices
         kept = np.flatnonzero(matrix.data)
         if edge.source in placement.inputs:
-            source = placement.inputs[edge.source].first + columns[kept]
+            source = placement.inputs[edge.source].positions[columns[kept]]
         else:
-            source = image.spec.axons + placement.populations[edge.source].first + columns[kept]
-        slot = placement.populations[edge.target].first + rows[kept]
+            neuron = placement.populations[edge.source].positions[columns[kept]]
+            source = image.spec.axons + neuron
+        slot = placement.populations[edge.target].positions[rows[kept]]
         keys = _keys(source, slot, circuit.core_delay(edge), image.spec)
         order = np.argsort(keys)
         keys = keys[order]

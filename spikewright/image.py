@@ -198,9 +198,12 @@ class CoreImage:
         raise ImageError(f"Image has no population {name!r}.", hint=f"Populations: {known}.")
 
     @property
-    def output_slices(self) -> Mapping[str, slice]:
-        """Neuron ranges of the network's outputs by name, in the order of the manifest."""
-        return {name: self.population(name).slice for name in self.manifest.outputs}
+    def output_slices(self) -> Mapping[str, slice | Array]:
+        """Indices of the network's outputs by name, in the order of the manifest.
+
+        Each takes a population's neurons, in C order of its shape, from an array of neurons.
+        """
+        return {name: self.population(name).index for name in self.manifest.outputs}
 
     # Files
 

@@ -6,30 +6,70 @@ from itertools import pairwise
 from math import prod
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import numpy as np
+import numpy.typing as npt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 __all__ = ["Manifest", "Population"]
 
+Index = slice | npt.NDArray[np.int64]
+
 
 class Population(BaseModel):
-    """A contiguous range of axons or neurons and where it came from in the source graph."""
+    """A contiguous range of axons or neurons and where it came from in the source graph.
+
+    ``axes`` is the order in which they are stored: the range holds an array of ``shape``,
+    transposed by ``axes``, in C order. Empty, the usual case, is C order of ``shape`` itself;
+    convolutions are stored channel last. :attr:`index` is the one place that knows.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     first: int = Field(ge=0)
     count: int = Field(ge=1)
     shape: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    axes: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _shape_is_the_count(self) -> Self:
         if self.shape and prod(self.shape) != self.count:
             raise ValueError(f"shape must have {self.count} elements, not {prod(self.shape)}")
+        if self.axes and sorted(self.axes) != list(range(len(self.shape))):
+            raise ValueError(f"axes must be an order of shape's {len(self.shape)}, not {self.axes}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_usual_axes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = dump(self)
+        if not self.axes:
+            del fields["axes"]
+        return fields
 
     @property
     def slice(self) -> slice:
-        """The range as an index into arrays of axons or neurons."""
+        """The range as it is stored, as an index into arrays of axons or neurons."""
         return slice(self.first, self.first + self.count)
+
+    @property
+    def index(self) -> Index:
+        """Index into arrays of axons or neurons that takes this range in C order of ``shape``."""
+        if not self.axes:
+            return self.slice
+        stored = np.arange(self.count).reshape([self.shape[axis] for axis in self.axes])
+        order: npt.NDArray[np.int64] = stored.transpose(np.argsort(self.axes)).reshape(-1)
+        return self.first + order
+
+    @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """Axon or neuron of each element, in C order of ``shape``."""
+        return np.arange(self.first + self.count)[self.index]
 
 
 class Manifest(BaseModel):
