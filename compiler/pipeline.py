@@ -20,6 +20,15 @@ from .ir import Circuit
 from .levels import assign_levels
 from .lower import lower
 from .options import CompileOptions, Discretization
+from .passes import (
+    PassWriter,
+    describe_circuit,
+    describe_image,
+    describe_network,
+    describe_placement,
+    describe_quantized,
+    describe_spec,
+)
 from .place import place
 from .quantize import quantize
 from .report import calibrate, static_report
@@ -31,6 +40,7 @@ from .verify import (
     check_network,
     check_placement,
     check_quantized,
+    check_resolved,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +48,8 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["circuit_of", "compile_network", "load_network", "to_circuit", "to_image"]
+
+_SILENT = PassWriter(None)
 
 
 def compile_network(
@@ -47,6 +59,7 @@ def compile_network(
     sample: "torch.Tensor | None" = None,
     spec: CoreSpec | None = None,
     calibration: npt.NDArray[np.bool_] | None = None,
+    dump_passes: Path | str | None = None,
 ) -> CoreImage:
     """Compile a trained network for a core.
 
@@ -65,6 +78,8 @@ def compile_network(
     calibration : bool[samples, timesteps, inputs]
         Input spikes to measure saturation, silent neurons and accumulators with, on the golden
         model; what they show is in the image's report.
+    dump_passes : path
+        Folder that gets a JSON file of what each pass made: sizes, sparsity, scales, places.
 
     Returns
     -------
@@ -80,8 +95,11 @@ def compile_network(
         Number formats that no core has.
     """
     options = options or CompileOptions()
-    network, circuit, draft = to_circuit(source, options, spec, sample)
-    return to_image(network, circuit, draft, options, spec=spec, calibration=calibration)
+    passes = PassWriter(dump_passes)
+    network, circuit, draft = to_circuit(source, options, spec, sample, passes)
+    return to_image(
+        network, circuit, draft, options, spec=spec, calibration=calibration, passes=passes
+    )
 
 
 def to_circuit(
@@ -89,6 +107,7 @@ def to_circuit(
     options: CompileOptions,
     spec: CoreSpec | None = None,
     sample: "torch.Tensor | None" = None,
+    passes: PassWriter = _SILENT,
 ) -> tuple[Network, Circuit, CoreSpec]:
     """The passes before rounding; see :func:`compile_network`.
 
@@ -104,9 +123,12 @@ def to_circuit(
     draft = draft_spec(spec, options)
     network = load_network(source, options, sample)
     check_network(network)
+    passes.write("read", lambda: describe_network(network))
     check_size(network, draft, spec)
     network = resolve(network, options)
-    return network, circuit_of(network, options.discretization), draft
+    passes.write("resolve", lambda: describe_network(network))
+    check_resolved(network)
+    return network, circuit_of(network, options.discretization, passes), draft
 
 
 def to_image(
@@ -117,30 +139,42 @@ def to_image(
     *,
     spec: CoreSpec | None = None,
     calibration: npt.NDArray[np.bool_] | None = None,
+    passes: PassWriter = _SILENT,
 ) -> CoreImage:
     """The passes from rounding on: what :func:`to_circuit` gave, or that with other values."""
     check_circuit(circuit)
     quantized = quantize(circuit, draft, options.percentile)
+    passes.write("quantize", lambda: describe_quantized(quantized))
     check_quantized(circuit, quantized, draft)
     placement = place(circuit, quantized, draft.lanes)
+    passes.write("place", lambda: describe_placement(placement))
     check_placement(circuit, placement, draft.lanes)
     fitted = fit(needs_of(placement, quantized, draft.lanes), draft, spec)
+    passes.write("fit", lambda: describe_spec(fitted))
     check_accumulators(circuit, quantized, fitted)
     report = static_report(circuit, quantized, fitted.acc_bits)
     image = emit(
         network, circuit, quantized, placement, fitted, options.discretization, report.to_dict()
     )
+    passes.write("emit", lambda: describe_image(image))
     check_image(image, circuit, placement, quantized)
     if calibration is None:
         return image
     report = calibrate(image, report, calibration)
+    passes.write("calibrate", report.to_dict)
     manifest = image.manifest.model_copy(update={"report": report.to_dict()})
     return replace(image, manifest=manifest)
 
 
-def circuit_of(network: Network, discretization: Discretization) -> Circuit:
+def circuit_of(
+    network: Network, discretization: Discretization, passes: PassWriter = _SILENT
+) -> Circuit:
     """A checked network of resolved semantics in discrete time. Raises :class:`ModelError`."""
-    circuit = assign_levels(lower(network, discretization))
+    lowered = lower(network, discretization)
+    passes.write("lower", lambda: describe_circuit(lowered))
+    check_circuit(lowered)
+    circuit = assign_levels(lowered)
+    passes.write("levels", lambda: describe_circuit(circuit))
     check_circuit(circuit)
     return circuit
 

@@ -23,6 +23,7 @@ __all__ = [
     "check_network",
     "check_placement",
     "check_quantized",
+    "check_resolved",
 ]
 
 
@@ -169,6 +170,28 @@ def _unconnected(network: Network) -> list[str]:
 _OURS = "This is a mistake in Spikewright: please report it, with the network."
 
 
+def check_resolved(network: Network) -> None:
+    """Check that no node leaves anything open that a later pass would have to guess.
+
+    Raises
+    ------
+    ModelError
+    """
+    reasons = []
+    for name, node in network.nodes.items():
+        timed = isinstance(node, Delay) or (isinstance(node, Neuron) and not node.is_memoryless)
+        if timed and network.dt is None:
+            reasons.append(f"node {name!r} must have dt")
+        if isinstance(node, Neuron) and node.v_threshold is not None and not node.is_memoryless:
+            reasons += [
+                f"node {name!r} must have {field}"
+                for field in ("reset", "reset_delay")
+                if getattr(node, field) is None
+            ]
+    if reasons:
+        raise ModelError("Semantics are not resolved:", reasons=reasons, hint=_OURS)
+
+
 def check_circuit(circuit: Circuit) -> None:
     """Check that matrices fit their ends and that every parameter is finite and in range.
 
@@ -199,6 +222,12 @@ def check_circuit(circuit: Circuit) -> None:
     placed = sorted(name for level in circuit.levels for name in level)
     if circuit.levels and placed != sorted(circuit.populations):
         reasons.append("every population must be in exactly one level")
+    elif circuit.levels:
+        reasons += [
+            f"weights {edge} must have a delay, or lead to a later level"
+            for edge in circuit.weights
+            if not edge.delay and not circuit.is_onward(edge)
+        ]
     if reasons:
         raise ModelError(
             "Network has parameters out of range in discrete time:",

@@ -159,6 +159,9 @@ def compile(
     calibrate: Annotated[
         Path | None, typer.Option(help="Input spikes to measure the quantized network with.")
     ] = None,
+    dump_passes: Annotated[
+        Path | None, typer.Option(help="Folder for a file of what each pass made.")
+    ] = None,
 ) -> None:
     """Compile a trained network into a core image."""
     from spikewright.compiler import CompileOptions, compile_network
@@ -179,7 +182,9 @@ def compile(
     core = read_spec(spec) if spec else None
     spikes = read_spikes(calibrate) if calibrate else None
     with console.progress("Compiling"):
-        image = compile_network(model, options, spec=core, calibration=spikes)
+        image = compile_network(
+            model, options, spec=core, calibration=spikes, dump_passes=dump_passes
+        )
     image.save(output)
     data = image_summary(image)
     used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
