@@ -1,4 +1,4 @@
-"""The front end for torch modules: snnTorch."""
+"""The front end for torch modules: snnTorch, Norse, Sinabs and SpikingJelly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,10 @@ from .frontend import from_nir
 from .graph import Network, Neuron
 from .torch_cells import Cells, Converters, refuse, to_nir
 from .torch_layers import LAYERS, fold_batch_norm, is_batch_norm, is_passed, to_layer
+from .torch_norse import CELLS as NORSE
+from .torch_sinabs import CELLS as SINABS
 from .torch_snntorch import CELLS as SNNTORCH
+from .torch_spikingjelly import CELLS as SPIKINGJELLY
 from .torch_trace import INPUT, Leaf, Wiring, trace
 
 __all__ = ["from_torch"]
@@ -22,7 +25,12 @@ __all__ = ["from_torch"]
 DT = 1e-4
 """Timestep [s] for frameworks that count in timesteps: that of snnTorch's own NIR export."""
 
-_CELLS: Mapping[str, Converters] = MappingProxyType({"snntorch": SNNTORCH})
+_CELLS: Mapping[str, Converters] = MappingProxyType({
+    "norse": NORSE,
+    "sinabs": SINABS,
+    "snntorch": SNNTORCH,
+    "spikingjelly": SPIKINGJELLY,
+})
 
 
 def from_torch(module: Any, sample: Any, dt: float | None = None) -> Network:
