@@ -25,7 +25,7 @@ from .primitives import build_nodes
 if TYPE_CHECKING:
     import nir
 
-__all__ = ["from_nir", "read_nir"]
+__all__ = ["MAX_FILE_BYTES", "from_nir", "read_nir", "run_reader"]
 
 MAX_FILE_BYTES = 256 << 20
 TIMEOUT_S = 60.0
@@ -81,11 +81,28 @@ def _about(subject: str, error: ModelError) -> ModelError:
     return ModelError(f"{subject}: {error.what}", reasons=error.reasons, hint=error.hint)
 
 
-def _parse(data: bytes) -> tuple[Any, Mapping[str, Array]]:
-    """Run the reader on a file's content and take in what it says."""
+def run_reader(reader: Path, data: bytes) -> bytes:
+    """Have a program of its own, which limits itself, read an untrusted file.
+
+    Parameters
+    ----------
+    reader : path
+        Program that takes the file on standard input.
+    data : bytes
+
+    Returns
+    -------
+    bytes
+        What it wrote on standard output.
+
+    Raises
+    ------
+    ModelError
+        It crashed, or did not end in time.
+    """
     # -P keeps the reader's own folder off its path; one BLAS thread keeps its memory small.
-    command = [sys.executable, "-P", str(READER)]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", str(reader)]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as out:
         try:
             done = subprocess.run(
@@ -106,6 +123,12 @@ def _parse(data: bytes) -> tuple[Any, Mapping[str, Array]]:
     if done.returncode:
         end = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         raise ModelError(f"reading it crashed or ran out of time ({end}).", hint=_DAMAGED)
+    return result
+
+
+def _parse(data: bytes) -> tuple[Any, Mapping[str, Array]]:
+    """Run the reader on a file's content and take in what it says."""
+    result = run_reader(READER, data)
     try:
         arrays = safetensors.numpy.load(result)
         graph = json.loads(arrays.pop(GRAPH).tobytes())
