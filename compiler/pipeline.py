@@ -51,6 +51,8 @@ __all__ = ["circuit_of", "compile_network", "load_network", "to_circuit", "to_im
 
 _SILENT = PassWriter(None)
 
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
+
 
 def compile_network(
     source: "Path | str | nir.NIRGraph | torch.nn.Module | Network",
@@ -189,6 +191,12 @@ def load_network(
     if isinstance(source, Network):
         return source
     if isinstance(source, (str, Path)):
+        if Path(source).suffix.lower() in TORCH_SUFFIXES:
+            raise ModelError(
+                f"Network {str(source)!r}: a file of weights does not say what its layers do.",
+                hint="Build its torch module, read the file with spikewright.compiler."
+                "torch_weights.load_weights(module, path), and compile the module with a sample.",
+            )
         return read_nir(source)
     torch = sys.modules.get("torch")  # whoever has a module has imported it
     if torch is None or not isinstance(source, torch.nn.Module):
