@@ -108,11 +108,16 @@ def _require_inference(module: Any) -> None:
         if part.training
         and (is_batch_norm(part) or (is_passed(part) and getattr(part, "p", 0) > 0))
     ]
+    reasons += [
+        f"node {name!r} ({type(part).__name__}) normalizes each batch by itself"
+        for name, part in module.named_modules()
+        if is_batch_norm(part) and part.running_mean is None
+    ]
     if reasons:
         raise ModelError(
             "Torch module would not run as it does at inference:",
             reasons=reasons,
-            hint="Call module.eval() first.",
+            hint="Call module.eval() first; train batch norms with track_running_stats=True.",
         )
 
 
@@ -194,7 +199,7 @@ def _add_batch_norm(parts: _Parts, name: str, leaf: Leaf) -> None:
             "that feeds nothing else",
             "Put it right after such a layer.",
         )
-    parts.nodes[sources[0]] = fold_batch_norm(before, leaf.module, name)
+    parts.nodes[sources[0]] = fold_batch_norm(before, leaf.module)
     parts.edges[:] = [
         (sources[0] if a == name else a, b) for a, b in parts.edges if (a, b) != (sources[0], name)
     ]

@@ -108,25 +108,13 @@ def _pair(value: Any) -> np.ndarray[Any, Any]:
     return np.array(value if isinstance(value, tuple) else (value, value))
 
 
-def fold_batch_norm(layer: Any, norm: Any, name: str) -> Any:
+def fold_batch_norm(layer: Any, norm: Any) -> Any:
     """Fold a batch normalization into the NIR layer before it, channel by channel.
 
     ``y = (x - mean) / sqrt(var + eps) * weight + bias`` of the running statistics.
 
     Source: Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 2.
-
-    Raises
-    ------
-    ModelError
-        No running statistics.
     """
-    if norm.running_mean is None:
-        raise refuse(
-            norm,
-            name,
-            "it has no running statistics and normalizes each batch by itself",
-            "Train with track_running_stats=True.",
-        )
     gain = 1 / np.sqrt(to_array(norm.running_var) + norm.eps)
     shift = -to_array(norm.running_mean) * gain
     if norm.affine:
