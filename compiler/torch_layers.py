@@ -10,7 +10,8 @@ from .torch_cells import refuse, to_array
 
 __all__ = ["LAYERS", "fold_batch_norm", "is_batch_norm", "is_passed", "to_layer"]
 
-LAYERS = ("Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d")
+LAYERS = ("Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d", "SumPool2d")
+"""By class name; Sinabs and SpikingJelly have layers of their own under the same names."""
 _PASSED = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout")
 _BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d")
 
@@ -36,7 +37,7 @@ def to_layer(module: Any, name: str, shape_in: Shape) -> Any:
     name : str
         For messages.
     shape_in : tuple of int
-        Shape of its input, the batch first.
+        Shape of its input, the batch first, or the time where SpikingJelly's step mode says so.
 
     Raises
     ------
@@ -48,13 +49,14 @@ def to_layer(module: Any, name: str, shape_in: Shape) -> Any:
         return _linear(module)
     if kind.startswith("Conv"):
         return _convolution(module, name, shape_in)
-    if kind == "AvgPool2d":
+    if kind.endswith("Pool2d"):
         return _pool(module, name)
+    batch_axes = 2 if getattr(module, "step_mode", "s") == "m" else 1
     # torch counts the batch as an axis, NIR does not.
     axes = [axis - 1 if axis > 0 else axis for axis in (module.start_dim, module.end_dim)]
     if module.start_dim == 0:
         raise refuse(module, name, "start_dim 0 merges samples", "Flatten from start_dim=1 on.")
-    return nir.Flatten(np.array(shape_in[1:]), *axes)
+    return nir.Flatten(np.array(shape_in[batch_axes:]), *axes)
 
 
 def _linear(module: Any) -> Any:
@@ -88,11 +90,12 @@ def _convolution(module: Any, name: str, shape_in: Shape) -> Any:
 
 
 def _pool(module: Any, name: str) -> Any:
-    padding = _pair(module.padding)
+    """AvgPool2d, or Sinabs's SumPool2d, which has no padding."""
+    padding = _pair(getattr(module, "padding", 0))
     odd = {
         "ceil_mode": module.ceil_mode,
-        "count_include_pad": not module.count_include_pad and padding.any(),
-        "divisor_override": module.divisor_override is not None,
+        "count_include_pad": padding.any() and not module.count_include_pad,
+        "divisor_override": getattr(module, "divisor_override", None) is not None,
     }
     if wrong := [field for field, is_set in odd.items() if is_set]:
         raise refuse(
@@ -101,7 +104,9 @@ def _pool(module: Any, name: str) -> Any:
             f"{' and '.join(wrong)} must be as torch has it by default",
             "Choose kernel and stride so that the pool needs no such option.",
         )
-    return nir.AvgPool2d(_pair(module.kernel_size), _pair(module.stride), padding)
+    stride = module.kernel_size if module.stride is None else module.stride
+    kind = nir.SumPool2d if type(module).__name__ == "SumPool2d" else nir.AvgPool2d
+    return kind(_pair(module.kernel_size), _pair(stride), padding)
 
 
 def _pair(value: Any) -> np.ndarray[Any, Any]:

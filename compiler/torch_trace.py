@@ -22,6 +22,7 @@ _CASTS = ("clone", "contiguous", "detach", "double", "float", "requires_grad_", 
 _RESHAPES = ("flatten", "reshape", "squeeze", "unflatten", "unsqueeze", "view", "view_as")
 _ADDS = ("__add__", "__iadd__", "__radd__", "add", "add_")
 _PICKS = ("__getitem__", "select", "unbind")
+_ZEROS = ("new_zeros", "zeros_like")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +200,12 @@ class _Watcher(TorchFunctionMode):
 
     def _follow(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
         operands = [what for x in _tensors([args, kwargs]) if (what := self._get(x)) is not None]
-        if not operands:
+        if not operands or name in _ZEROS:
             return
         outcome: _Known = _Other(f"what {name!r} makes")
-        if name in _ADDS and not kwargs:
+        if name == "__setitem__":
+            self._set(args[0], outcome)
+        elif name in _ADDS and not kwargs:
             outcome = self._sum(args) or outcome
         elif name in _PICKS and operands[0] == frozenset({_Origin(INPUT)}) and not kwargs:
             if self._pick(name, args, result):
@@ -256,7 +259,9 @@ class _Watcher(TorchFunctionMode):
                 return
             first, *rest = _tensors(result)
             if self.passes(part):
-                self._set(first, self._get(args[0]) or _Other("a tensor from nowhere"))
+                what = self._get(next(_tensors([args, kwargs])))
+                if what is not None:
+                    self._set(first, what)
                 return
             calls = self.calls[name]
             calls.shape_out = tuple(first.shape)

@@ -379,6 +379,112 @@ def test_what_no_core_does_is_refused(make: Callable[[], Any], message: str) -> 
     assert caught.value.hint
 
 
+def test_zeros_to_begin_with_are_no_operation() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        spk = m.drop(torch.zeros_like(x[0][:, :3]))
+        for step in x:
+            spk = m.l(m.f(step) + m.rec(spk))
+
+    net = with_forward(forward, f=Linear(6, 3), rec=Linear(3, 3), l=cell(), drop=torch.nn.Dropout())
+    network = from_torch(net.eval(), torch.zeros(3, 1, 6))
+    assert {("l", "rec"), ("rec", "l"), ("f", "l")} <= set(network.edges)
+    with pytest.raises(ModelError, match="node 'rec' gets nothing: does the sample have but one"):
+        from_torch(net.eval(), torch.zeros(1, 1, 6))
+
+
+def test_assignment_to_a_part_is_refused() -> None:
+    def forward(m: Any, x: Any) -> Any:
+        spk = m.l(m.f(x))
+        spk[:, 0] = 0
+        return m.l2(m.f2(spk))
+
+    net = with_forward(forward, f=Linear(6, 3), l=cell(), f2=Linear(3, 2), l2=cell())
+    with pytest.raises(ModelError, match="node 'f2' gets what '__setitem__' makes"):
+        from_torch(net, SAMPLE)
+
+
+def convolutional() -> Any:
+    torch.manual_seed(6)
+    net = Sequential(
+        torch.nn.Conv2d(1, 4, 3, stride=2, padding=1, bias=False),
+        torch.nn.BatchNorm2d(4),
+        cell(beta=0.75),
+        torch.nn.AvgPool2d(2),
+        torch.nn.Flatten(),
+        Linear(16, 5),
+        cell(beta=0.75),
+    )
+    with torch.no_grad():
+        net[0].weight.add_(0.3)
+        net[5].weight.add_(0.5)
+        net[1].running_var.uniform_(0.5, 2)
+        net[1].running_mean.uniform_(-0.2, 0.2)
+    return net.eval()
+
+
+def test_layers_in_nirs_terms() -> None:
+    layers = pytest.importorskip("spikewright.compiler.torch_layers")
+    net = convolutional()
+    conv = layers.to_layer(net[0], "0", (1, 1, 8, 6))
+    assert (tuple(conv.input_shape), tuple(conv.stride), tuple(conv.padding)) == (
+        (8, 6),
+        (2, 2),
+        (1, 1),
+    )
+    folded = layers.fold_batch_norm(conv, net[1])
+    x = torch.rand(2, 1, 8, 6)
+    again = torch.nn.functional.conv2d(
+        x.double(), torch.from_numpy(folded.weight), torch.from_numpy(folded.bias), 2, 1
+    )
+    with torch.no_grad():
+        assert torch.allclose(again.float(), net[1](net[0](x)), atol=1e-6)
+    pool = layers.to_layer(net[3], "3", (1, 4, 4, 3))
+    assert [tuple(pool.kernel_size), tuple(pool.stride), tuple(pool.padding)] == [
+        (2, 2),
+        (2, 2),
+        (0, 0),
+    ]
+    flat = layers.to_layer(torch.nn.Flatten(2, -1), "4", (1, 4, 2, 2))
+    assert flat.output_type["output"].tolist() == [4, 4]
+    conv1d = layers.to_layer(torch.nn.Conv1d(2, 3, 5, padding="same"), "0", (1, 2, 9))
+    assert (conv1d.input_shape, conv1d.weight.shape, conv1d.padding) == (9, (3, 2, 5), "same")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), "padding_mode must"),
+        (lambda: torch.nn.AvgPool2d(2, ceil_mode=True), "ceil_mode must"),
+        (lambda: torch.nn.AvgPool2d(3, padding=1, count_include_pad=False), "count_include_pad m"),
+        (lambda: torch.nn.Flatten(0), "start_dim 0 merges samples"),
+    ],
+)
+def test_options_that_nir_has_not_are_refused(make: Callable[[], Any], message: str) -> None:
+    layers = pytest.importorskip("spikewright.compiler.torch_layers")
+    with pytest.raises(ModelError, match=message):
+        layers.to_layer(make(), "0", (1, 1, 8, 8))
+
+
+def test_convolutional_network_runs_the_same() -> None:
+    net = convolutional()
+    spikes = np.random.default_rng(6).random((3, 60, 64)) < 0.3
+    fine = CompileOptions(weight_bits=16, state_bits=24, fraction_bits=4)
+    try:
+        image = compile_network(net, fine, sample=torch.zeros(1, 1, 8, 8))
+    except ModelError as error:
+        if "unsupported type Conv2d" not in str(error):
+            raise
+        pytest.skip("the compiler has no Conv2d")
+    with torch.no_grad():
+        steps = torch.from_numpy(np.moveaxis(spikes, 1, 0).astype(np.float32))
+        out = np.array([net(x.reshape(3, 1, 8, 8)).numpy() for x in steps]) > 0
+    expected = np.moveaxis(out, 0, 1)
+    got = GoldenModel(image, 3).run(spikes).spikes[..., image.population("6").slice]
+    print(f"{(got != expected).mean():.4%} differ, rate {expected.mean():.3f}")
+    assert expected.mean() > 0.05
+    assert (got != expected).mean() < 0.005
+
+
 def test_parts_of_the_sample_are_refused() -> None:
     net = with_forward(lambda m, x: m.l(m.f(x[0])), f=Linear(6, 3), l=cell())
     with pytest.raises(ModelError, match="node 'f' gets parts of the sample"):
