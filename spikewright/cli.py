@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from spikewright import __version__
+from spikewright.arguments import ImageFile, Json, Quiet, ResetDelay, Spikes, Verbose
 from spikewright.console import Console, Table, explain
 from spikewright.errors import SpikewrightError
 
@@ -22,30 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="From a trained spiking network to an FPGA, proved equal at every step.",
 )
-
-ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="Core image that compile wrote.")]
-Spikes = Annotated[
-    Path,
-    typer.Option(
-        help="Input spikes: .npz with an array 'spikes' of 0 and 1, [samples, timesteps, axons]."
-    ),
-]
-ResetDelay = Annotated[
-    bool | None,
-    typer.Option(
-        "--reset-delay/--no-reset-delay",
-        help="The reset acts in the next timestep, as snnTorch's default, or at once. snnTorch's "
-        "Leaky (not RLeaky) with reset zero acts at once, whatever its own setting.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Verbose = Annotated[
-    int,
-    typer.Option(
-        "--verbose", "-v", count=True, show_default=False, help="More detail; -vv: tracebacks."
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the exit code only.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

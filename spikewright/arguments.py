@@ -1,0 +1,32 @@
+"""Arguments and options that several commands of the command line take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["ImageFile", "Json", "Quiet", "ResetDelay", "Spikes", "Verbose"]
+
+ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="Core image that compile wrote.")]
+Spikes = Annotated[
+    Path,
+    typer.Option(
+        help="Input spikes: .npz with an array 'spikes' of 0 and 1, [samples, timesteps, axons]."
+    ),
+]
+ResetDelay = Annotated[
+    bool | None,
+    typer.Option(
+        "--reset-delay/--no-reset-delay",
+        help="The reset acts in the next timestep, as snnTorch's default, or at once. snnTorch's "
+        "Leaky (not RLeaky) with reset zero acts at once, whatever its own setting.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, show_default=False, help="More detail; -vv: tracebacks."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the exit code only.")]
