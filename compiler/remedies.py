@@ -266,8 +266,9 @@ def _differs(layer: _Layer) -> Iterator[Finding]:
     if at is None or first is None:
         return
     what = (
-        f"{1 - layer.compared.mean_agreement:.3%} of its spikes differ from float, the first in "
-        f"timestep {at.timestep}: neuron {at.neuron}, sample {at.sample}"
+        f"spikes differ from float in {100 * (1 - layer.compared.mean_agreement):.3g}% of its "
+        f"neurons' timesteps, first in timestep {at.timestep}: neuron {at.neuron}, sample "
+        f"{at.sample}"
     )
     if at.layer != first.layer:
         remedy = f"Mend {first.layer} first: differences start there, and spread with its spikes."

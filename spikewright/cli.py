@@ -15,6 +15,8 @@ from spikewright import __version__
 from spikewright.arguments import ImageFile, Json, Quiet, ResetDelay, Spikes, Verbose
 from spikewright.console import Console, Table, explain
 from spikewright.errors import SpikewrightError
+from spikewright.inspection import diagnose
+from spikewright.inspection import explain as explain_neuron
 
 __all__ = ["app", "main"]
 
@@ -170,6 +172,21 @@ def compile(
         *report_tables(image),
         f"Wrote {output}: {used}, id {image.id[:16]}.",
     )
+
+
+def _like_compile(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command what ``compile`` takes beyond files, as keywords of its own."""
+    own = inspect.signature(function).parameters
+    files = {*own, "model", "output", "spec", "calibrate"}
+    given = inspect.signature(compile).parameters
+    options = [parameter for name, parameter in given.items() if name not in files]
+    named = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    vars(function)["__signature__"] = inspect.Signature([*named, *options])
+    return function
+
+
+_command(_like_compile(diagnose))
+_command(explain_neuron)
 
 
 @_command

@@ -102,7 +102,10 @@ def test_version(cli: Cli) -> None:
 def test_help_lists_the_commands(cli: Cli) -> None:
     for arguments in ((), ("--help",)):
         text = cli(*arguments)
-        for command in ("compile", "run", "verify", "board", "info", "record", "regress", "doctor"):
+        for command in (
+            "compile", "diagnose", "explain", "run", "verify", "board", "info", "record", "regress",
+            "doctor",
+        ):  # fmt: skip
             assert f"\n  {command} " in text
     text = cli("run", "--help")
     for option in ("--spikes", "--target", "--json", "--quiet", "--verbose", "IMAGE"):
