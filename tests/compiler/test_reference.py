@@ -7,11 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conformance_nir import BRAILLE, braille, braille_file
 from networks import affine, lowered, neuron, options, simulate
 
+from spikewright.compiler import CompileOptions
+from spikewright.compiler.frontend import read_nir
 from spikewright.compiler.graph import Input, Network, Node, Output
 from spikewright.compiler.levels import assign_levels
+from spikewright.compiler.pipeline import circuit_of
 from spikewright.compiler.reference import Reference
+from spikewright.compiler.semantics import resolve
 from spikewright.errors import ModelError
 
 
@@ -92,3 +97,15 @@ def test_spikes_of_a_wrong_shape(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match=r"must be \[2 samples, 5 lines\], not") as caught:
         Reference(circuit, 2).step(np.zeros(shape, np.bool_))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", BRAILLE)
+def test_braille_hidden_layer_agrees_with_snntorch(name: str) -> None:
+    recording = braille(name)
+    reset: Any = BRAILLE[name]
+    chosen = CompileOptions(dt=1e-4, reset=reset, reset_delay=False)
+    network = resolve(read_nir(braille_file(name)), chosen)
+    run = Reference(circuit_of(network, "euler")).run(recording.axon_spikes[None])
+    wrong = int((run.spikes["lif1.lif"][0] != recording.expected).sum())
+    print(f"braille {name}: {wrong} of {recording.expected.size} differ")
+    assert wrong == 0 if name == "bias_zero" else wrong <= 0.005 * recording.expected.size
