@@ -41,6 +41,8 @@ class Trial:
         As :attr:`Comparison.agreement`; None where the network does not compile so.
     equal_samples, equal_decisions : int and mapping of str to int, or None
         As in :class:`Comparison`.
+    v_error : float or None
+        The largest of the layers that cannot spike; None also where all can.
     saturated_share : float or None
         Neuron updates in which v or i was clamped, over all.
     refused : str
@@ -51,6 +53,7 @@ class Trial:
     agreement: float | None = None
     equal_samples: int | None = None
     equal_decisions: Mapping[str, int] | None = None
+    v_error: float | None = None
     saturated_share: float | None = None
     refused: str = ""
 
@@ -127,7 +130,7 @@ def diagnose(
     circuit = circuit_of(resolve(network, options), options.discretization)
     findings = examine(Case(circuit, image, report, comparison, options.percentile, spikes))
     tried = [_trial(network, options, spikes, spec, change) for change in _merged(findings)]
-    tried.sort(key=lambda trial: trial.agreement or 0.0, reverse=True)
+    tried.sort(key=lambda trial: (-(trial.agreement or 0.0), trial.v_error or 0.0))
     return Diagnosis(
         image, report, comparison, findings, (_outcome({}, report, comparison), *tried)
     )
@@ -180,10 +183,12 @@ def _outcome(change: Mapping[str, float], report: CompileReport, comparison: Com
     clamped = sum(
         layer.measured.saturated_share * layer.neurons for layer in layers if layer.measured
     )
+    errors = [layer.v_error for layer in comparison.layers.values() if not layer.spiking]
     return Trial(
         change,
         agreement=comparison.agreement,
         equal_samples=comparison.equal_samples,
         equal_decisions=comparison.equal_decisions,
+        v_error=max(errors, default=None),
         saturated_share=clamped / sum(layer.neurons for layer in layers),
     )

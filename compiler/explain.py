@@ -66,6 +66,8 @@ class Explanation:
     index : int
     scale : float
         Real value of one weight unit.
+    can_spike : bool
+        Its threshold is less than the largest state; else the threshold means nothing.
     incoming : tuple of Incoming
         The largest weights first.
     constants : tuple of Constant
@@ -78,6 +80,7 @@ class Explanation:
     population: str
     index: int
     scale: float
+    can_spike: bool
     incoming: tuple[Incoming, ...]
     constants: tuple[Constant, ...]
     moments: tuple[Moment, ...]
@@ -150,6 +153,7 @@ def explain(image: CoreImage, spikes: Bools, neuron: str) -> Explanation:
         population=population.name,
         index=index,
         scale=cell.scale,
+        can_spike=cell.can_spike,
         incoming=incoming,
         constants=cell.constants(),
         moments=moments,

@@ -79,15 +79,7 @@ def explain(
 
 def _diagnosis(found: "Diagnosis") -> Iterator[Table | str]:
     compared = found.comparison
-    decisions = "".join(
-        f", and the most active neuron of {name!r} is the same in {count}"
-        for name, count in compared.equal_decisions.items()
-    )
-    yield _wrapped(
-        f"{_share(compared.agreement)} of all spikes, or silences, are those of the network in "
-        f"float; {compared.equal_samples} of {compared.samples} samples are equal throughout"
-        f"{decisions}."
-    )
+    yield _wrapped(_headline(compared))
     for number, finding in enumerate(found.findings, 1):
         yield ""
         yield _wrapped(finding.what, f"{number:2}. ")
@@ -100,25 +92,46 @@ def _diagnosis(found: "Diagnosis") -> Iterator[Table | str]:
     if compared.first:
         yield from _first(compared.first)
     yield _activity(found.report, compared)
-    yield _by_timestep(compared)
+    if any(layer.spiking for layer in compared.layers.values()):
+        yield _by_timestep(compared)
     yield _ranges(found.report)
     yield _weights(found.report)
 
 
+def _headline(compared: "Comparison") -> str:
+    if not any(layer.spiking for layer in compared.layers.values()):
+        worst = max(layer.v_error for layer in compared.layers.values())
+        return f"No layer spikes; potentials are {worst:.2%} off those in float, or less."
+    decisions = "".join(
+        f", and the most active neuron of {name!r} is the same in {count}"
+        for name, count in compared.equal_decisions.items()
+    )
+    return (
+        f"{_share(compared.agreement)} of all spikes, or silences, are those of the network in "
+        f"float; {compared.equal_samples} of {compared.samples} samples are equal throughout"
+        f"{decisions}."
+    )
+
+
 def _trials(trials: "Sequence[Trial]", samples: int) -> Table:
-    columns = ("options", "spikes", "samples", "decisions", "clamped")
+    columns = ["options", "spikes", "samples"]
+    columns += ["decisions"] if trials[0].equal_decisions else []
+    columns += ["v error"] if trials[0].v_error is not None else []
+    columns.append("clamped")
     rows = []
     for trial in trials:
         change = [f"{name}={value:g}" for name, value in trial.change.items()]
         row = [", ".join(change) or "as it is"]
         if trial.agreement is None or trial.saturated_share is None:
-            row += [f"refused: {trial.refused}", "", "", ""]
+            row.append(f"refused: {trial.refused}")
         else:
-            decisions = min((trial.equal_decisions or {}).values(), default=None)
             row += [_share(trial.agreement), f"{trial.equal_samples} of {samples}"]
-            row += ["" if decisions is None else f"{decisions} of {samples}"]
-            row += [f"{trial.saturated_share:.2%}"]
-        rows.append(row)
+            if trial.equal_decisions:
+                row.append(f"{min(trial.equal_decisions.values())} of {samples}")
+            if trial.v_error is not None:
+                row.append(f"{trial.v_error:.2%}")
+            row.append(f"{trial.saturated_share:.2%}")
+        rows.append(row + [""] * (len(columns) - len(row)))
     return Table(
         columns, rows, title="Tried on the same spikes: what is equal to float, and clamped"
     )
@@ -202,7 +215,11 @@ def _weights(report: "CompileReport") -> Table:
 def _explanation(found: "Explanation", sample: int, most: int | None) -> Iterator[Table | str]:
     yield f"{found.population}[{found.index}], sample {sample}"
     yield from map(_wrapped, found.story)
-    facts = [(c.name, _number(c.value), str(c.raw)) for c in found.constants]
+    facts = [
+        (c.name, _number(c.value), str(c.raw))
+        for c in found.constants
+        if found.can_spike or c.name != "v_threshold"
+    ]
     facts.append(("weight unit", _number(found.scale), "1"))
     yield Table(("parameter", "value", "raw"), facts)
     yield _incoming(found.incoming[:most])
@@ -236,7 +253,8 @@ def _moments(found: "Explanation") -> Table:
         notes += ["refractory"] if moment.refractory else []
         notes += ["saturated"] if moment.saturated else []
         row = [str(moment.timestep), str(moment.arrived)]
-        row += map(_number, (moment.input, moment.i, moment.v, moment.v_threshold))
+        row += map(_number, (moment.input, moment.i, moment.v))
+        row.append(_number(moment.v_threshold) if found.can_spike else "none")
         rows.append([*row, ", ".join(notes)])
     return Table(columns, rows, title="What arrives, and what it does with it")
 

@@ -178,3 +178,31 @@ def test_eighty_columns_are_enough(files: Path, command: str) -> None:
     assert any("\u2500" in line for line in lines)
     assert max(len(line) for line in lines if "\r" not in line) <= 80
     assert not any("\u2026" in line for line in lines)
+
+
+def test_a_network_that_is_read_by_its_potentials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ones = np.ones(2)
+    nodes = {
+        "input": nir.Input(input_type=np.array([3])),
+        "fc": nir.Linear(weight=np.array([[1.0, 0.3, -0.2], [0.4, 0.1, 0.9]])),
+        "li": nir.LI(tau=ones * 0.01, r=ones * 10, v_leak=ones * 0),
+        "output": nir.Output(output_type=np.array([2])),
+    }
+    model, spikes, image = (tmp_path / name for name in ("li.nir", "in.npz", "li.core"))
+    nir.write(model, nir.NIRGraph(nodes, list(pairwise(nodes))))
+    np.savez(spikes, spikes=np.ones((2, 9, 3)))
+    options = ("--dt", "1e-3", "--weight-bits", "4")
+    text = said(capsys, "diagnose", model, "--spikes", spikes, *options)
+    assert text.startswith("No layer spikes; potentials are ")
+    for absent in ("decisions", "Equal spikes by timestep", "First difference"):
+        assert absent not in text
+    trials = json.loads(said(capsys, "diagnose", model, "--spikes", spikes, *options, "--json"))
+    errors = [trial["v_error"] for trial in trials["trials"]]
+    assert errors[1] < errors[0]
+    said(capsys, "compile", model, "-o", image, *options)
+    text = said(capsys, "explain", image, "li[1]", "--spikes", spikes)
+    assert "It cannot spike" in text
+    assert "v_threshold" not in text
+    assert text.rstrip().splitlines()[-1].endswith("  none")
