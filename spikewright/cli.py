@@ -109,7 +109,10 @@ def _command(function: Callable[..., int | None]) -> Callable[..., int | None]:
 @_command
 def compile(
     console: Console,
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Network as a NIR file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="Network: a NIR file, or SuperNeuroMAT's .json."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Core image to be written.")],
     dt: Annotated[
         float | None, typer.Option(help="Timestep [s], in the unit of the time constants.")
@@ -143,7 +146,13 @@ def compile(
     ] = None,
 ) -> None:
     """Compile a trained network into a core image."""
+    is_exact = model.suffix.lower() == ".json"
+    if is_exact and (calibrate or dump_passes):
+        raise typer.BadParameter(
+            "--calibrate and --dump-passes are for NIR files: SuperNeuroMAT's are not rounded."
+        )
     from spikewright.compiler import CompileOptions, compile_network
+    from spikewright.compiler.superneuromat import compile_superneuromat
     from spikewright.files import read_spec, read_spikes
     from spikewright.summary import image_summary, report_tables
 
@@ -161,9 +170,12 @@ def compile(
     core = read_spec(spec) if spec else None
     spikes = read_spikes(calibrate) if calibrate else None
     with console.progress("Compiling"):
-        image = compile_network(
-            model, options, spec=core, calibration=spikes, dump_passes=dump_passes
-        )
+        if is_exact:
+            image = compile_superneuromat(model, options, spec=core)
+        else:
+            image = compile_network(
+                model, options, spec=core, calibration=spikes, dump_passes=dump_passes
+            )
     image.save(output)
     data = image_summary(image)
     used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
