@@ -179,7 +179,7 @@ class _Tally:
         self, population: Population, image: CoreImage, samples: int, timesteps: int
     ) -> None:
         self.name, self.spiking = population.name, population.spikes
-        self.where = image.population(population.name).slice
+        self.where = image.population(population.name).index
         self.equal = np.ones(samples, np.bool_)
         self.peak = np.zeros(population.size)
         self._population = population

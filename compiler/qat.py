@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from spikewright.errors import ModelError
@@ -16,7 +17,7 @@ from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
 from .graph import Network
-from .ir import Circuit, Population, RawPopulation
+from .ir import Circuit, Edge, Population, RawPopulation
 from .options import CompileOptions
 from .pipeline import to_circuit, to_image
 from .quantize import quantize
@@ -108,7 +109,7 @@ class IntegerNetwork(torch.nn.Module):
         self._options, self._spec = options or CompileOptions(), spec
         self._network, self._circuit, self._draft = to_circuit(source, self._options, spec)
         populations = self._circuit.populations.values()
-        values = {"weights": [*self._circuit.weights.values()]}
+        values = {"weights": [matrix.toarray() for matrix in self._circuit.weights.values()]}
         values |= {name: [getattr(p, name) for p in populations] for name in PARAMETERS[1:]}
         for name, arrays in values.items():
             tensors = [torch.tensor(array, dtype=torch.float64) for array in arrays]
@@ -124,7 +125,10 @@ class IntegerNetwork(torch.nn.Module):
                 name: self._population(k, old)
                 for k, (name, old) in enumerate(self._circuit.populations.items())
             },
-            weights=dict(zip(self._circuit.weights, map(_array, self.weights), strict=True)),
+            weights={
+                edge: sparse.csr_array(_array(weight))
+                for edge, weight in zip(self._circuit.weights, self.weights, strict=True)
+            },
         )
 
     def to_image(self, calibration: npt.NDArray[np.bool_] | None = None) -> CoreImage:
@@ -175,10 +179,14 @@ class IntegerNetwork(torch.nn.Module):
         v: dict[str, list[Tensor]] = {name: [] for name in states}
         for t in range(spikes.shape[1]):
             for level in self._circuit.levels:
-                # Spikes of earlier levels are this timestep's by now, all others the last one's.
+                # Only edges to later levels have no delay: their sources have fired by now.
                 acc = {
                     name: sum(
-                        (states[a].spikes @ w.T for a, w in incoming[name].items() if a in states),
+                        (
+                            fired[edge.source][t - edge.delay] @ weight.T
+                            for edge, weight in incoming[name].items()
+                            if edge.source in fired and t >= edge.delay
+                        ),
                         start=arriving[name][:, t],
                     )
                     for name in level
@@ -228,21 +236,22 @@ class IntegerNetwork(torch.nn.Module):
                 )
         return spikes
 
-    def _rounded(self) -> tuple[dict[str, Neurons], dict[str, dict[str, Tensor]]]:
-        """Raw integers of every population, and of the weights into it by source."""
+    def _rounded(self) -> tuple[dict[str, Neurons], dict[str, dict[Edge, Tensor]]]:
+        """Raw integers of every population, and of the weights into it by edge."""
         circuit = self.circuit()
         check_circuit(circuit)
         quantized = quantize(circuit, self._draft, self._options.percentile)
         neurons = {}
-        incoming: dict[str, dict[str, Tensor]] = {}
+        incoming: dict[str, dict[Edge, Tensor]] = {}
         for k, (name, real) in enumerate(circuit.populations.items()):
             neurons[name] = self._neurons(k, quantized.populations[name], real.reset_decays)
             incoming[name] = {}
         for (edge, before), weight in zip(self._circuit.weights.items(), self.weights, strict=True):
-            source, target = edge
             # Where there was no synapse, no step: no gradient makes one.
-            steps = (before != 0) / quantized.populations[target].scale[:, None]
-            incoming[target][source] = rounded(weight, quantized.weights[edge], steps)
+            scale = quantized.populations[edge.target].scale
+            steps = (before.toarray() != 0) / scale[:, None]
+            raw = quantized.weights[edge].toarray()
+            incoming[edge.target][edge] = rounded(weight, raw, steps)
         return neurons, incoming
 
     def _neurons(self, k: int, raw: RawPopulation, reset_decays: bool) -> Neurons:
@@ -272,15 +281,25 @@ def _array(parameter: Tensor) -> Array:
 
 
 def _from_inputs(
-    circuit: Circuit, incoming: Mapping[str, Mapping[str, Tensor]], spikes: Tensor
+    circuit: Circuit, incoming: Mapping[str, Mapping[Edge, Tensor]], spikes: Tensor
 ) -> dict[str, Tensor]:
     """What all inputs bring into each population, ``float64[samples, timesteps, n]``."""
     sizes = [int(np.prod(shape)) for shape in circuit.inputs.values()]
     inputs = dict(zip(circuit.inputs, spikes.split(sizes, dim=2), strict=True))
     return {
         name: sum(
-            (inputs[a] @ w.T for a, w in weights.items() if a in inputs),
+            (
+                _later(inputs[edge.source], edge.delay) @ weight.T
+                for edge, weight in weights.items()
+                if edge.source in inputs
+            ),
             start=spikes.new_zeros(*spikes.shape[:2], circuit.populations[name].size),
         )
         for name, weights in incoming.items()
     }
+
+
+def _later(spikes: Tensor, delay: int) -> Tensor:
+    """``[samples, timesteps, lines]`` so many timesteps later; what comes after the end is lost."""
+    steps = spikes.shape[1]
+    return torch.cat([torch.zeros_like(spikes[:, :delay]), spikes[:, : max(0, steps - delay)]], 1)

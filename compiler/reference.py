@@ -102,6 +102,9 @@ class Reference:
         self._samples = samples
         sizes = [int(np.prod(shape)) for shape in circuit.inputs.values()]
         self._ends = np.cumsum([0, *sizes])
+        # Spikes of the timesteps before, the last one first, for as long as any is on its way.
+        self._past: list[dict[str, Bools]] = []
+        self._longest = max((edge.delay for edge in circuit.weights), default=0)
         self._states = {
             name: _State.clear(population, samples)
             for name, population in circuit.populations.items()
@@ -139,11 +142,11 @@ class Reference:
                 self._circuit.inputs, self._ends[:-1], self._ends[1:], strict=True
             )
         }
-        now |= {name: state.spikes for name, state in self._states.items()}
         done: dict[str, Activity] = {}
         for level in self._circuit.levels:
             done |= {name: self._states[name].update(self._arriving(name, now)) for name in level}
             now |= {name: done[name].spikes for name in level}
+        self._past = [now, *self._past][: self._longest]
         return done
 
     def run(self, spikes: Bools) -> ReferenceRun:
@@ -167,8 +170,11 @@ class Reference:
         )
 
     def _arriving(self, name: str, now: dict[str, Bools]) -> Array:
-        """Sum of the weights of the sources that spiked, ``float64[samples, n]``."""
+        """Sum of the weights whose spikes arrive now, ``float64[samples, n]``."""
         total = np.zeros((self._circuit.populations[name].size, self._samples))
-        for source, weight in self._circuit.into(name).items():
-            total += weight @ now[source].T.astype(np.float64)
+        timesteps = [now, *self._past]
+        for edge in self._circuit.into(name):
+            if edge.delay < len(timesteps):
+                fired = timesteps[edge.delay][edge.source]
+                total += self._circuit.weights[edge] @ fired.T.astype(np.float64)
         return total.T

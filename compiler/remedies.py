@@ -72,7 +72,7 @@ class Case:
 
     def silent_sources(self, name: str) -> list[str]:
         """Sources of a population, if none of them ever spikes in float; else an empty list."""
-        sources = [source for source in self.circuit.into(name) if source != name]
+        sources = [edge.source for edge in self.circuit.into(name) if edge.source != name]
         return [] if any(map(self._spikes, sources)) else sources
 
     def _spikes(self, source: str) -> bool:
@@ -290,7 +290,7 @@ def _potential(layer: _Layer) -> Iterator[Finding]:
 
 def _decays(layer: _Layer) -> Iterator[Finding]:
     population = layer.case.circuit.populations[layer.name]
-    where = layer.case.image.population(layer.name).slice
+    where = layer.case.image.population(layer.name).index
     for name, tau in (("a_mem", "tau_mem"), ("a_syn", "tau_syn")):
         real, raw = getattr(population, name), layer.case.image.arrays[name][where]
         for edge, does, other in ((1, "never leak", "shorter"), (0, "keep nothing", "longer")):

@@ -86,7 +86,7 @@ def _differences(module: IntegerNetwork, image: CoreImage, digits: Digits) -> in
     for population in image.manifest.populations:
         for theirs, ours in ((golden.spikes, run.spikes), (golden.v, run.v)):
             if theirs is not None:
-                found += int(np.sum(theirs[..., population.slice] != ours[population.name].numpy()))
+                found += int(np.sum(theirs[..., population.index] != ours[population.name].numpy()))
     return found
 
 
