@@ -194,7 +194,8 @@ class Neuron:
     Attributes
     ----------
     kind : str
-        Name of the NIR primitive: LIF, CubaLIF, IF, LI, CubaLI, I or Threshold.
+        Name of the NIR primitive: LIF, CubaLIF, IF, LI, CubaLI, I or Threshold; or of two that
+        were fused, such as "LI and Threshold".
     shape : tuple of int
     r : float64[n]
         Membrane resistance.
@@ -239,8 +240,13 @@ class Neuron:
 
     @property
     def is_memoryless(self) -> bool:
-        """A Threshold: no state, so neither time constants nor a reset."""
+        """A Threshold: no state, so no time constants."""
         return self.kind == "Threshold"
+
+    @property
+    def resets(self) -> bool:
+        """Whether a spike resets the membrane; one behind a Threshold of its own goes on."""
+        return self.kind in ("LIF", "CubaLIF", "IF")
 
     @property
     def parameters(self) -> Mapping[str, Array]:

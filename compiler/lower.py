@@ -205,10 +205,12 @@ def _discretise(
     threshold = np.full(node.size_in, np.inf)
     reset = node.v_reset - node.v_leak
     refractory = 0
-    to_value = node.v_threshold is None or node.is_memoryless or node.reset == "zero"
+    to_value = node.v_threshold is None or node.reset == "zero"
     if node.v_threshold is not None:
         threshold = node.v_threshold - node.v_leak
-        if not to_value:
+        if not node.resets:
+            reset = np.zeros(node.size_in)
+        elif not to_value:
             reset = node.v_threshold - node.v_reset
             _require(
                 name,

@@ -15,6 +15,7 @@ from spikewright.spec import CoreSpec
 from .emit import emit
 from .fit import check_size, draft_spec, fit, needs_of
 from .frontend import from_nir, read_nir
+from .fuse import fuse_thresholds
 from .graph import Network
 from .ir import Circuit
 from .levels import assign_levels
@@ -127,7 +128,7 @@ def to_circuit(
     check_network(network)
     passes.write("read", lambda: describe_network(network))
     check_size(network, draft, spec)
-    network = resolve(network, options)
+    network = resolve(fuse_thresholds(network), options)
     passes.write("resolve", lambda: describe_network(network))
     check_resolved(network)
     return network, circuit_of(network, options.discretization, passes), draft

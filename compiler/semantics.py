@@ -43,7 +43,7 @@ def resolve(network: Network, options: CompileOptions) -> Network:
         if not isinstance(node, Neuron) or node.is_memoryless:
             continue
         needed: dict[str, object] = {"dt": dt}
-        if node.v_threshold is not None:
+        if node.resets:
             reset: Reset | None = pick(f"node {name!r}: reset", node.reset, options.reset)
             delay = pick(f"node {name!r}: reset_delay", node.reset_delay, options.reset_delay)
             needed |= {"reset": reset, "reset_delay": delay}

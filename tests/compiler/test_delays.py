@@ -1,16 +1,22 @@
 """Delays, loops, skip connections and neurons without memory, against a simulator of their own."""
 
-from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from networks import affine, lowered, neuron, options
+from networks import (
+    affine,
+    if_spikes,
+    lowered,
+    network,
+    neuron,
+    options,
+    random_spikes,
+    whole_weights,
+)  # fmt: skip
 
 from spikewright.compiler import compile_network
-from spikewright.compiler.graph import Affine, Delay, Input, Network, Neuron, Node, Output
+from spikewright.compiler.graph import Delay, Input, Network, Neuron, Node, Output
 from spikewright.compiler.ir import Edge
 from spikewright.compiler.levels import assign_levels
 from spikewright.compiler.place import place
@@ -18,63 +24,6 @@ from spikewright.compiler.quantize import quantize
 from spikewright.errors import ModelError
 from spikewright.sim.golden import GoldenModel
 from spikewright.spec import CoreSpec
-
-Bools = npt.NDArray[np.bool_]
-
-
-def network(nodes: Mapping[str, Node], *edges: str) -> Network:
-    """Edges are written ``a>b>c``."""
-    return Network(nodes, tuple(pair for edge in edges for pair in pairwise(edge.split(">"))))
-
-
-def whole_weights(rng: np.random.Generator, out: int, size: int) -> Affine:
-    """Weights that 8 bits hold exactly."""
-    weight = rng.integers(-60, 61, (out, size)).astype(float)
-    weight[:, 0] = 127
-    return affine(weight)
-
-
-def if_spikes(net: Network, spikes: Bools) -> dict[str, Bools]:
-    """Fire IF neurons of reset to zero, timestep by timestep, with ``y(t) = x(t - delay)``.
-
-    Nodes in the order of the mapping see those before them in the same timestep.
-    """
-    timesteps = len(spikes)
-    history: dict[str, Any] = {"in": spikes.astype(float)}
-    for name, node in net.nodes.items():
-        if name != "in":
-            history[name] = np.zeros((timesteps, node.size_out))
-    v = {name: np.zeros(net.nodes[name].size_out) for name in net.of_type(Neuron)}
-    order = {name: k for k, name in enumerate(net.nodes)}
-    for t in range(timesteps):
-        for name, node in net.nodes.items():
-            if name == "in":
-                continue
-            total = np.zeros(node.size_in)
-            for a in net.predecessors(name):
-                if order[a] < order[name]:
-                    total += history[a][t]
-                elif t:
-                    total += history[a][t - 1]
-            if isinstance(node, Neuron) and node.v_threshold is not None:
-                v[name] = (0 if node.is_memoryless else v[name]) + total
-                fired = v[name] > node.v_threshold
-                v[name] = np.where(fired, 0, v[name])
-                history[name][t] = fired
-            elif isinstance(node, Affine):
-                history[name][t] = node.weight @ total + node.bias
-            elif isinstance(node, Delay):
-                for n, steps in enumerate(np.rint(node.delay).astype(int)):
-                    later = t + steps
-                    if later < timesteps:
-                        history[name][later, n] = total[n]
-            else:
-                history[name][t] = total
-    return {name: history[name] > 0 for name in v}
-
-
-def random_spikes(seed: int, n: int) -> Bools:
-    return np.random.default_rng(seed).random((60, n)) < 0.2
 
 
 def compare(net: Network, seed: int, **formats: Any) -> None:
