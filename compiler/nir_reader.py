@@ -55,10 +55,23 @@ Array = npt.NDArray[np.float64]
 Described = tuple[dict[str, Any], dict[str, Array]]
 
 
-def _shape(value: object) -> list[int] | None:
+def _whole(value: object, what: str) -> list[int] | None:
+    """Whole numbers, one or several, however they are given."""
+    if value is None:
+        return None
+    array = np.atleast_1d(np.asarray(value))
+    if (
+        array.dtype.kind not in "iuf"
+        or array.ndim != 1
+        or not (np.isfinite(array) & (array == np.rint(array))).all()
+    ):
+        raise ValueError(f"{what} must be whole numbers, not {' '.join(str(value).split())[:40]}")
+    return [int(number) for number in array]
+
+
+def _shape(value: object, what: str) -> list[int] | None:
     """The one shape in a NIR type such as ``{"input": array([2, 8])}``."""
-    shape = next(iter(value.values()), None) if isinstance(value, dict) else value
-    return None if shape is None else [int(size) for size in np.atleast_1d(np.asarray(shape))]
+    return _whole(next(iter(value.values()), None) if isinstance(value, dict) else value, what)
 
 
 def _port(graph: Any, kind: str, path: str) -> str:
@@ -75,20 +88,6 @@ def _real(value: object, what: str) -> Array:
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{what} must be real numbers, not {array.dtype}")
     return np.array(array, np.float64, order="C")
-
-
-def _whole(value: object, what: str) -> list[int] | str | None:
-    """An attribute as whole numbers, or the word that it is."""
-    if value is None or isinstance(value, str):
-        return value
-    array = np.atleast_1d(np.asarray(value))
-    if (
-        array.dtype.kind not in "iuf"
-        or array.ndim != 1
-        or not (np.isfinite(array) & (array == np.rint(array))).all()
-    ):
-        raise ValueError(f"{what} must be whole numbers, not {str(value)[:40]}")
-    return [int(number) for number in array]
 
 
 def describe(graph: Any, prefix: str = "") -> Described:
@@ -124,11 +123,15 @@ def describe(graph: Any, prefix: str = "") -> Described:
             border = bool(prefix) and kind in ("Input", "Output")
             new = {path: {"kind": "Relay" if border else kind}}
             if kind in _SHAPES:
-                new[path]["shape"] = _shape(getattr(node, _SHAPES[kind]))
+                field = _SHAPES[kind]
+                new[path]["shape"] = _shape(getattr(node, field), f"node {path!r}: {field}")
             if kind in ATTRIBUTES:
+                given = {field: getattr(node, field) for field in ATTRIBUTES[kind]}
                 new[path]["attributes"] = {
-                    field: _whole(getattr(node, field), f"node {path!r}: {field}")
-                    for field in ATTRIBUTES[kind]
+                    field: value
+                    if field == "padding" and isinstance(value, str)
+                    else _whole(value, f"node {path!r}: {field}")
+                    for field, value in given.items()
                 }
             for field in FIELDS.get(kind, ()):
                 value = getattr(node, field)

@@ -171,7 +171,10 @@ def _elementwise(own: Shape, given: Shape | None) -> Shape | None:
 
 def _flatten(shape: Shape, attributes: Mapping[str, Any]) -> Shape:
     """``shape`` with a range of its dimensions made one; NIR counts them without samples."""
-    (start,), (end,) = attributes["start_dim"], attributes["end_dim"]
+    given = [*(attributes["start_dim"] or ()), *(attributes["end_dim"] or ())]
+    if len(given) != 2:
+        raise ValueError(f"start_dim and end_dim must be a number each, not {given}")
+    start, end = given
     first, last = (k + len(shape) if k < 0 else k for k in (start, end))
     if first >= len(shape):
         return shape
