@@ -34,17 +34,16 @@ def fold_delays(network: SnmNetwork, most: int) -> SnmNetwork:
         while is_relay[source]:
             chain.append(source)
             source = int(network.pre[into[source]])
-        while chain:
-            taken, rest = chain[: most - 1], chain[most - 1 :]
-            if not rest and (source, int(post[synapse])) in pairs:
-                taken, rest = taken[:-1], taken[-1:]
-            pre[synapse] = rest[0] if rest else source
-            delay[synapse] = 1 + len(taken)
-            is_taken[taken] = True
-            pairs.add((int(pre[synapse]), int(post[synapse])))
-            if rest:
-                synapse = int(into[rest[0]])
-            chain = rest[1:]
+        chain.append(source)
+        first = 0
+        while first < len(chain) - 1:
+            last = min(first + most - 1, len(chain) - 1)
+            if (chain[last], int(post[synapse])) in pairs and last > first:
+                last -= 1
+            pre[synapse], delay[synapse] = chain[last], 1 + last - first
+            is_taken[chain[first:last]] = True
+            pairs.add((chain[last], int(post[synapse])))
+            synapse, first = int(into[chain[last]]), last + 1
     return _without(replace(network, pre=pre, delay=delay), is_taken)
 
 

@@ -146,6 +146,7 @@ def parse_superneuromat(content: bytes, file: str = "") -> SnmNetwork:
     _refuse("has arrays of the wrong length:", _wrong_lengths(data, given))
     wrong = chain(_wrong_values(data, given), _wrong_spikes(spikes, given))
     _refuse("has values out of range:", wrong)
+    _refuse("has synapses twice:", _repeated(given))
     _refuse(
         "is under way or learning:",
         _under_way(data, given),
@@ -319,7 +320,10 @@ def _wrong_values(data: Mapping[str, Any], given: Mapping[str, Floats]) -> Itera
         if wrong.any():
             k = int(wrong.argmax())
             yield f"{field} must be {may_be}, not {values[k]:g} (number {k})"
-    pairs = given[_ENDS[0]] * neurons + given[_ENDS[1]]
+
+
+def _repeated(given: Mapping[str, Floats]) -> Iterator[str]:
+    pairs = given[_ENDS[0]] * len(given[_NEURONS[0]]) + given[_ENDS[1]]
     if len(np.unique(pairs)) < len(pairs):
         yield "there must be one synapse from a neuron to another, not several"
 

@@ -178,18 +178,47 @@ def test_a_chain_becomes_a_delay_where_nothing_hinders_it() -> None:
         ("neuron_thresholds", -1.0),
         ("neuron_leaks", 0.0),
         ("neuron_refractory_periods", 1),
+        ("input_spikes", None),
     ],
 )
-def test_a_neuron_that_does_more_than_pass_a_spike_on_stays(field: str, value: float) -> None:
+def test_a_neuron_that_does_more_than_pass_a_spike_on_stays(
+    field: str, value: float | None
+) -> None:
     document = case("two neurons and a delay")["document"]
     data = document["networks"][0]["data"]
-    data[field][2] = value
+    if value is None:
+        data["input_spikes"]["9"] = {"nids": [2], "values": [1.0]}
+    else:
+        data[field][2] = value
     network = parse_superneuromat(content(document))
     folded = fold_delays(network, 64)
     assert folded.is_hidden.sum() == 1
     assert 2 in folded.ids
     image = compile_superneuromat(network)
     assert_equal(image, network, simulate(network, 20))
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 64])
+def test_a_chain_beside_a_synapse_keeps_a_neuron(most: int) -> None:
+    document = case("two neurons and a delay")["document"]
+    data = document["networks"][0]["data"]
+    del data["num_synapses"]
+    for field, value in (
+        ("pre_synaptic_neuron_ids", 1),
+        ("post_synaptic_neuron_ids", 0),
+        ("synaptic_weights", 1.0),
+        ("synaptic_delays", 1),
+        ("enable_stdp", 0),
+    ):
+        data[field].append(value)
+    network = parse_superneuromat(content(document))
+    folded = fold_delays(network, most)
+    pairs = list(zip(folded.pre.tolist(), folded.post.tolist(), strict=True))
+    assert len(set(pairs)) == len(pairs)
+    assert folded.is_hidden.sum() == (2 if most == 1 else 1)
+    visible = slice(0, 2)
+    assert (simulate(folded, 30)[:, visible] == simulate(network, 30)[:, visible]).all()
+    assert_equal(compile_superneuromat(network), network, simulate(network, 30))
 
 
 # Inputs
