@@ -53,10 +53,10 @@ def reads(image: CoreImage, spikes: Bools, fired: Bools) -> Reads:
     return Reads(rows @ image.word_count.astype(np.int64), rows @ _synapses(image).sum(axis=1))
 
 
-def _synapses(image: CoreImage) -> Array:
-    """Whether a source reaches a neuron over a nonzero weight: 0 or 1, ``[sources, neurons]``."""
+def _synapses(image: CoreImage) -> Bools:
+    """Whether a source reaches a neuron over a nonzero weight: ``bool[sources, neurons]``."""
     spec = image.spec
-    found = np.zeros((spec.sources, spec.groups, spec.lanes), np.int64)
+    found = np.zeros((spec.sources, spec.groups, spec.lanes), np.bool_)
     for source in np.flatnonzero(image.word_count):
         word, group = int(image.first_word[source]), int(image.first_group[source])
         count = int(image.word_count[source])

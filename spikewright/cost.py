@@ -32,7 +32,7 @@ _PICOJOULE = 1e-12
 
 ENERGY_SOURCES = {
     50.0: "F. Corradi et al., Gyro: A Digital Spiking Neural Network Architecture for "
-    "Multi-Sensory Data Analytics, RAPIDO 2021, doi:10.1145/3444950.3444951",
+    "Multi-Sensory Data Analytics, DroneSE and RAPIDO 2021, doi:10.1145/3444950.3444951",
     21_000.0: "B. A. Lindqvist and A. Podobas, Algorithms for Fast Spiking Neural Network "
     "Simulation on FPGAs, IEEE Access 12, 2024, doi:10.1109/ACCESS.2024.3479933",
 }
