@@ -1,4 +1,8 @@
-"""Norse, Sinabs and SpikingJelly modules against the integer model, where they are installed."""
+"""Norse, Sinabs and SpikingJelly modules against the integer model, where they are installed.
+
+On Python 3.11 with torch 2.13 all three install: Norse 1.1.0, SpikingJelly 2.0.0, and of Sinabs
+2.0.3, as its 3.x wants nir 1.0.4 or older (3.1.3 passes too where pip is overruled).
+"""
 
 import importlib
 import warnings

@@ -415,8 +415,8 @@ def convolutional() -> Any:
         cell(beta=0.75),
     )
     with torch.no_grad():
-        net[0].weight.add_(0.3)
-        net[5].weight.add_(0.5)
+        net[0].weight.add_(0.1)
+        net[5].weight.add_(0.3)
         net[1].running_var.uniform_(0.5, 2)
         net[1].running_mean.uniform_(-0.2, 0.2)
     return net.eval()
@@ -481,7 +481,7 @@ def test_convolutional_network_runs_the_same() -> None:
     expected = np.moveaxis(out, 0, 1)
     got = GoldenModel(image, 3).run(spikes).spikes[..., image.population("6").slice]
     print(f"{(got != expected).mean():.4%} differ, rate {expected.mean():.3f}")
-    assert expected.mean() > 0.05
+    assert 0.05 < expected.mean() < 0.9
     assert (got != expected).mean() < 0.005
 
 
