@@ -21,6 +21,7 @@ snntorch = pytest.importorskip("snntorch")
 
 SAMPLES, TIMESTEPS = 4, 100
 RATE = 0.2
+SEEDS = (2, 5, 10, 19, 23, 45)
 FINE = CompileOptions(weight_bits=16, state_bits=24, fraction_bits=4)
 Bools = npt.NDArray[np.bool_]
 
@@ -110,17 +111,31 @@ def compare(seed: int) -> Comparison:
     return Comparison(*counts.tolist())
 
 
+def cells_of(seed: int) -> list[Any]:
+    return [part for part in random_net(seed) if isinstance(part, snntorch.SpikingNeuron)]
+
+
 def stays_above(seed: int) -> bool:
     """Whether a layer resets at once by subtraction.
 
     Where v is above the threshold even after such a reset, snnTorch takes it back if v does not
     reach twice the threshold in the next timestep; no core has that.
     """
-    cells = [part for part in random_net(seed) if isinstance(part, snntorch.SpikingNeuron)]
-    return any(c.reset_mechanism == "subtract" and not c.reset_delay for c in cells)
+    return any(
+        cell.reset_mechanism == "subtract" and not cell.reset_delay for cell in cells_of(seed)
+    )
 
 
-@pytest.mark.parametrize("seed", range(8))
+def test_seeds_cover_every_neuron_and_reset() -> None:
+    kinds = {
+        (type(cell).__name__, cell.reset_mechanism, cell.reset_delay)
+        for seed in SEEDS
+        for cell in cells_of(seed)
+    }
+    assert len(kinds) == 8
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_snntorch_spikes_agree_without_a_shift(seed: int) -> None:
     result = compare(seed)
     rate = result.spikes / result.entries

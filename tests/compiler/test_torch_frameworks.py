@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from spikewright.compiler import CompileOptions, compile_network
+from spikewright.compiler.graph import Neuron
 from spikewright.errors import ModelError
 from spikewright.sim.golden import GoldenModel
 
@@ -213,3 +214,12 @@ def test_spike_at_the_threshold_is_kept() -> None:
     image = compile_network(net, CompileOptions(weight_bits=8), sample=torch.zeros(1, 1))
     spikes = GoldenModel(image).run(np.ones((1, 6, 1), bool)).spikes[0]
     assert spikes[:, 0].tolist() == [False, True] * 3
+    node = (
+        importlib
+        .import_module("spikewright.compiler.torch_frontend")
+        .from_torch(net, torch.zeros(1, 1))
+        .nodes["1"]
+    )
+    assert isinstance(node, Neuron)
+    assert node.v_threshold is not None
+    np.testing.assert_array_equal(node.v_threshold - node.v_reset, 4.0)

@@ -63,13 +63,13 @@ def test_resets_come_from_each_layer(kind: str, reset: str, delay: bool, ours: b
 
 
 def test_parameters_are_the_modules_own() -> None:
-    beta = torch.tensor([0.5, 1.2, 1.0])
+    beta = torch.tensor([0.5, 1.2, -0.1])
     layer = cell("Synaptic", beta=beta, alpha=0.75, threshold=torch.tensor([1.0, 2.0, 3.0]))
     node = neuron(from_torch(Sequential(Linear(6, 3), layer), SAMPLE), "1")
     assert node.tau_mem is not None
     assert node.tau_syn is not None
     assert node.v_threshold is not None
-    np.testing.assert_allclose(1 - 1e-4 / node.tau_mem, [0.5, 1, 1], atol=1e-9)
+    np.testing.assert_allclose(1 - 1e-4 / node.tau_mem, [0.5, 1, 0], atol=1e-9)
     np.testing.assert_allclose(1 - 1e-4 / node.tau_syn, 0.75)
     np.testing.assert_allclose(1e-4 / node.tau_mem * node.r, 1)
     np.testing.assert_allclose(1e-4 / node.tau_syn * node.w_in, 1)
