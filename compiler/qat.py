@@ -17,7 +17,7 @@ from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
 from .graph import Network
-from .ir import Circuit, Edge, Population, RawPopulation
+from .ir import Circuit, Edge, Population, Quantized, RawPopulation
 from .options import CompileOptions
 from .pipeline import to_circuit, to_image
 from .quantize import quantize
@@ -131,6 +131,37 @@ class IntegerNetwork(torch.nn.Module):
             },
         )
 
+    def correct_bias(self, spikes: Tensor) -> None:
+        """Add to every bias what rounding the weights takes from the neuron's mean input.
+
+        It needs no training, and is a better start for one. Levels are corrected in order, each at
+        the spike rates of those before it as they are by then.
+
+        Source: bias correction, Nagel et al. 2019, arXiv:1906.04721, section 4.2.
+
+        Parameters
+        ----------
+        spikes : tensor[samples, timesteps, axons]
+            Typical input, as for :meth:`forward`.
+
+        Raises
+        ------
+        ModelError
+            As :meth:`forward`.
+        """
+        names = list(self._circuit.populations)
+        for level in self._circuit.levels:
+            with torch.no_grad():
+                fired = {**self(spikes).spikes, **_by_input(self._circuit, spikes.double())}
+            rates = {name: _array(each.mean(dim=(0, 1))) for name, each in fired.items()}
+            circuit, quantized = self._quantized()
+            for edge, weight in circuit.weights.items():
+                if edge.target in level:
+                    rate, scale = rates[edge.source], quantized.populations[edge.target].scale
+                    lost = weight @ rate - scale * (quantized.weights[edge] @ rate)
+                    bias = self.bias[names.index(edge.target)].data
+                    bias += bias.new_tensor(lost)
+
     def to_image(self, calibration: npt.NDArray[np.bool_] | None = None) -> CoreImage:
         """Compile what was trained: the golden model runs it with the spikes and v of this module.
 
@@ -236,11 +267,15 @@ class IntegerNetwork(torch.nn.Module):
                 )
         return spikes
 
-    def _rounded(self) -> tuple[dict[str, Neurons], dict[str, dict[Edge, Tensor]]]:
-        """Raw integers of every population, and of the weights into it by edge."""
+    def _quantized(self) -> tuple[Circuit, Quantized]:
+        """The circuit as it is now, and what the compiler rounds it to."""
         circuit = self.circuit()
         check_circuit(circuit)
-        quantized = quantize(circuit, self._draft, self._options.percentile)
+        return circuit, quantize(circuit, self._draft, self._options.percentile)
+
+    def _rounded(self) -> tuple[dict[str, Neurons], dict[str, dict[Edge, Tensor]]]:
+        """Raw integers of every population, and of the weights into it by edge."""
+        circuit, quantized = self._quantized()
         neurons = {}
         incoming: dict[str, dict[Edge, Tensor]] = {}
         for k, (name, real) in enumerate(circuit.populations.items()):
@@ -280,12 +315,17 @@ def _array(parameter: Tensor) -> Array:
     return values
 
 
+def _by_input(circuit: Circuit, spikes: Tensor) -> dict[str, Tensor]:
+    """Spikes of each input, ``[samples, timesteps, n]``."""
+    sizes = [int(np.prod(shape)) for shape in circuit.inputs.values()]
+    return dict(zip(circuit.inputs, spikes.split(sizes, dim=2), strict=True))
+
+
 def _from_inputs(
     circuit: Circuit, incoming: Mapping[str, Mapping[Edge, Tensor]], spikes: Tensor
 ) -> dict[str, Tensor]:
     """What all inputs bring into each population, ``float64[samples, timesteps, n]``."""
-    sizes = [int(np.prod(shape)) for shape in circuit.inputs.values()]
-    inputs = dict(zip(circuit.inputs, spikes.split(sizes, dim=2), strict=True))
+    inputs = _by_input(circuit, spikes)
     return {
         name: sum(
             (

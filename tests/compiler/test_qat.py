@@ -214,6 +214,40 @@ def test_training_learns_what_rounding_takes() -> None:
     assert differences(student, student.to_image(), spikes.numpy())[0] == 0
 
 
+def test_corrected_biases_give_back_the_mean_input() -> None:
+    """The mean current into each neuron is as before rounding, and rates are closer to floats."""
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(0.1, 0.4, (30, 20)), rng.normal(0.05, 0.3, (10, 30))
+    network = chain(affine(first, 0.05), neuron("LIF", 30), affine(second, 0.05), neuron("LIF", 10))
+    spikes = torch.from_numpy(rng.random((16, TIMESTEPS, 20)) < 0.3)
+    with torch.no_grad():
+        wanted = qat.IntegerNetwork(network, options(weight_bits=16))(spikes).spikes
+    module = qat.IntegerNetwork(network, options(weight_bits=2, percentile=80.0))
+
+    def errors() -> list[float]:
+        with torch.no_grad():
+            found = module(spikes).spikes
+        return [float((found[n] - wanted[n]).mean((0, 1)).norm()) for n in ("n1", "n3")]
+
+    before = errors()
+    module.correct_bias(spikes)
+    after = errors()
+    print(f"rates are off by {before}, then by {after}")
+    assert all(b < a / 2 for a, b in zip(before, after, strict=True))
+    image = module.to_image()
+    scale = np.array(image.manifest.scales["n1"])
+    raw = np.zeros((20, 30))
+    for axon in range(20):
+        where, count = image.first_word[axon], image.word_count[axon]
+        start = image.first_group[axon] * image.spec.lanes
+        row = image.weights[where : where + count].reshape(-1)
+        raw[axon, start : start + row.size] = row[: 30 - start]
+    rate = spikes.double().mean((0, 1)).numpy()
+    bias = image.bias[image.population("n1").slice] / 2.0**image.spec.fraction_bits
+    np.testing.assert_allclose(scale * (rate @ raw + bias), first @ rate + 0.05, atol=0.02)
+    assert differences(module, image, spikes.numpy())[0] == 0
+
+
 def test_only_what_is_trainable_moves_and_no_synapse_appears() -> None:
     weight = np.array([[1.0, 0.0, -0.5], [0.0, 0.7, 0.0]])
     network = chain(affine(weight, 0.1), neuron("CubaLIF", 2))
