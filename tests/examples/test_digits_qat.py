@@ -26,8 +26,8 @@ def test_what_is_trained_is_what_runs(example: Any) -> None:
     accuracy = run["accuracy"]
     assert run["differences"] == 0
     assert accuracy["float"] > 0.6
-    for bits in example.TRAINED:
-        assert accuracy[f"{bits} bit, trained"] > accuracy[f"{bits} bit, rounded"]
+    assert all(accuracy[name] > accuracy["float"] - 0.1 for name in example.BARS)
+    assert accuracy["2 bit, trained"] > accuracy["2 bit, rounded"]
 
 
 def test_bars_of_rounding_count_from_float(example: Any) -> None:
