@@ -24,7 +24,8 @@ Bools = npt.NDArray[np.bool_]
 
 
 def if_(*shape: int, threshold: float = 1.0) -> nir.IF:
-    return nir.IF(np.ones(shape), np.full(shape, threshold), np.zeros(shape))
+    thresholds = np.linspace(0.8, 1.2, int(np.prod(shape))).reshape(shape) * threshold
+    return nir.IF(np.ones(shape), thresholds, np.zeros(shape))
 
 
 def conv(rng: np.random.Generator, out: int, channels: int, **changes: Any) -> nir.Conv2d:
