@@ -7,12 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spikewright.image import CoreImage
-from spikewright.sim.golden import BATCH_NEURONS, GoldenModel, Neurons, membrane_potential
+from spikewright.sim.golden import GoldenModel, Neurons, membrane_potential
 
 from .ir import Circuit, Population
 from .reference import Activity, Reference
 
 __all__ = ["Closest", "Comparison", "Difference", "LayerComparison", "compare_with_float"]
+
+BATCH_SAMPLES = 64
+"""Samples that run at once: enough for matrix products to pay, few enough for the memory."""
 
 Array = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -149,9 +152,8 @@ def compare_with_float(circuit: Circuit, image: CoreImage, spikes: Bools) -> Com
     names = [name for level in circuit.levels for name in level]
     tallies = {name: _Tally(circuit.populations[name], image, samples, timesteps) for name in names}
     neurons = Neurons.of(image, slice(None))
-    size = max(1, BATCH_NEURONS // image.spec.neurons)
-    for start in range(0, samples, size):
-        batch = spikes[start : start + size]
+    for start in range(0, samples, BATCH_SAMPLES):
+        batch = spikes[start : start + BATCH_SAMPLES]
         reference, golden = Reference(circuit, len(batch)), GoldenModel(image, len(batch))
         for t in range(timesteps):
             expected = reference.step(batch[:, t])

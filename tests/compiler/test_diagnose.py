@@ -151,3 +151,19 @@ def test_wrong_spikes() -> None:
         diagnose(network, options(), np.ones((1, 5, 3), np.bool_))
     with pytest.raises(ModelError, match="Calibration spikes must be"):
         diagnose(network, options(), np.ones((5, 2), np.bool_))
+
+
+def test_what_matters_most_comes_first() -> None:
+    kinds = ["silent", "saturated", "coarse", "silenced", "differs", "decay", "zeroed", "unused"]
+    spikes = np.random.default_rng(7).random((6, 40, 8)) < 0.4
+    network = saturating()
+    down = chain(affine([[-1.0, 1e-4]]), neuron("LIF", tau_mem=1e6, r=1e6))
+    seen: set[str] = set()
+    for found in (
+        diagnose(network, options(state_bits=12, fraction_bits=4), spikes),
+        diagnose(down, options(state_bits=14), ALL),
+    ):
+        order = [kinds.index(finding.kind) for finding in found.findings]
+        assert order == sorted(order)
+        seen |= {finding.kind for finding in found.findings}
+    assert {"silent", "saturated", "coarse", "differs", "decay", "zeroed"} <= seen

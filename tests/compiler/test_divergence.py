@@ -102,7 +102,7 @@ def test_differences_are_named_where_they_start() -> None:
 def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = options(1.0, "subtract", weight_bits=3)
     whole = compared(two_layers(2, False), chosen, random_spikes())
-    monkeypatch.setattr(divergence, "BATCH_NEURONS", 32)
+    monkeypatch.setattr(divergence, "BATCH_SAMPLES", 2)
     parts = compared(two_layers(2, False), chosen, random_spikes())
     assert parts.equal_samples == whole.equal_samples
     assert parts.equal_decisions == whole.equal_decisions
