@@ -249,7 +249,7 @@ def _moments(found: "Explanation") -> Table:
     columns = ("timestep", "spikes", "input", "i", "v", "threshold", "event")
     rows = []
     for moment in found.moments:
-        notes = [f"spike, v to {_number(moment.v_after)}"] if moment.spike else []
+        notes = ["spike"] if moment.spike else []
         notes += ["refractory"] if moment.refractory else []
         notes += ["saturated"] if moment.saturated else []
         row = [str(moment.timestep), str(moment.arrived)]
