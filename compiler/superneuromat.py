@@ -146,8 +146,13 @@ def _emit(
 
 
 def _needs(network: SnmNetwork, axons: int, neurons: int, words: int) -> Needs:
-    bits = int(network.refractory.max(initial=0)).bit_length()
-    return Needs(max(1, axons), neurons, weight_words=words, refractory_bits=bits)
+    return Needs(
+        axons=max(1, axons),
+        neurons=neurons,
+        weight_words=words,
+        delay_slots=1 << (int(network.delay.max(initial=1)) - 1).bit_length(),
+        refractory_bits=int(network.refractory.max(initial=0)).bit_length(),
+    )
 
 
 def _rows(

@@ -34,9 +34,8 @@ class Synapses:
     def into(cls, image: CoreImage, slot: int) -> "Synapses":
         """Read the rows of all sources of an image for a neuron slot."""
         group, lane = divmod(slot, image.spec.lanes)
-        offset = group - image.first_group.astype(np.int64)
-        source = np.flatnonzero((offset >= 0) & (offset < image.word_count))
-        words = image.first_word[source].astype(np.int64) + offset[source]
+        sources, words, groups = image.row_words(np.arange(image.spec.sources))
+        source, words = sources[groups == group], words[groups == group]
         weight = image.weights[words, lane].astype(np.int64)
         later = ~_is_earlier_level(image, source, group)
         delay = image.delays[words, lane].astype(np.int64) + later

@@ -57,10 +57,8 @@ def _synapses(image: CoreImage) -> Bools:
     """Whether a source reaches a neuron over a nonzero weight: ``bool[sources, neurons]``."""
     spec = image.spec
     found = np.zeros((spec.sources, spec.groups, spec.lanes), np.bool_)
-    for source in np.flatnonzero(image.word_count):
-        word, group = int(image.first_word[source]), int(image.first_group[source])
-        count = int(image.word_count[source])
-        found[source, group : group + count] = image.weights[word : word + count] != 0
+    source, word, group = image.row_words(np.arange(spec.sources))
+    np.logical_or.at(found, (source, group), image.weights[word] != 0)
     return found.reshape(spec.sources, spec.neurons)
 
 
