@@ -15,14 +15,11 @@ def fuse_thresholds(network: Network) -> Network:
     nodes: dict[str, Node] = dict(network.nodes)
     edges = list(network.edges)
     for name, node in network.nodes.items():
+        if not isinstance(node, Neuron) or not node.is_memoryless:
+            continue
         before = network.predecessors(name)
         membrane = network.nodes[before[0]] if len(before) == 1 else None
-        if (
-            isinstance(node, Neuron)
-            and node.is_memoryless
-            and isinstance(membrane, Neuron)
-            and membrane.v_threshold is None
-        ):
+        if isinstance(membrane, Neuron) and membrane.v_threshold is None:
             nodes[name] = replace(
                 membrane, kind=f"{membrane.kind} and Threshold", v_threshold=node.v_threshold
             )

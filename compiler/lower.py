@@ -50,8 +50,9 @@ def lower(network: Network, discretization: Discretization) -> Circuit:
     Raises
     ------
     ModelError
-        Neurons whose time constants are too short for ``dt``; transforms that run in a circle or
-        lead to an output.
+        Neurons whose time constants are too short for ``dt``; delays that are no whole timesteps or
+        too long; transforms that run in a circle or lead to an output; neurons that read another
+        that never spikes; too many synapses.
     """
     order = _transform_order(network)
     sums: dict[str, _Sum] = {}
@@ -61,7 +62,7 @@ def lower(network: Network, discretization: Discretization) -> Circuit:
     for name in order:
         sums[name] = _apply(network, name, _incoming(network, name, sums))
     populations = {}
-    weights: dict[Edge, Array] = {}
+    weights: dict[Edge, sparse.csr_array] = {}
     for name in network.of_type(Neuron):
         node = network.nodes[name]
         if isinstance(node, Neuron):
@@ -153,7 +154,7 @@ def _delayed(name: str, node: Delay, x: _Sum, dt: float) -> _Sum:
     for delay in np.unique(whole).astype(int).tolist():
         for (source, before), matrix in x.terms.items():
             kept = scale_rows(matrix, (whole == delay).astype(np.float64))
-            if kept.nnz:
+            if kept.nnz or not matrix.nnz:  # an edge of no synapses is an edge all the same
                 result.add(_Sum(np.zeros(len(x.bias)), {(source, before + delay): kept}))
     return result
 

@@ -189,7 +189,10 @@ def _flatten(shape: Shape, attributes: Mapping[str, Any]) -> Shape:
 def _convolution(
     kind: str, attributes: Mapping[str, Any], fields: Fields, given: Shape | None
 ) -> Convolution | None:
-    """A convolution or a pool; None while its input's shape is not known."""
+    """A convolution or a pool; None while its input's shape is not known.
+
+    The average of a pool is over the whole kernel, padding included, as torch's default is.
+    """
     space = _SPACE[kind]
 
     def whole(field: str, least: int) -> Shape:

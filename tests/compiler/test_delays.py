@@ -201,3 +201,11 @@ def test_what_never_spikes_has_nothing_to_pass_on() -> None:
     ) as caught:
         compile_network(net, options())
     assert "LIF" in caught.value.hint
+
+
+def test_ways_without_a_synapse() -> None:
+    nodes: dict[str, Node] = {"in": Input((2,)), "w": affine(np.zeros((2, 2)), 2.0)}
+    nodes |= {"d": Delay(np.array([1.0, 2.0])), "a": neuron("IF", 2), "out": Output((2,))}
+    image = compile_network(network(nodes, "in>w>d>a>out"), options())
+    assert len(image.weights) == 0
+    assert GoldenModel(image).run(np.zeros((1, 3, 2), bool)).spikes[0, :, :2].all()
