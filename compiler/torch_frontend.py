@@ -195,8 +195,8 @@ def _add_batch_norm(parts: _Parts, name: str, leaf: Leaf) -> None:
         raise refuse(
             leaf.module,
             name,
-            f"it gets {', '.join(map(repr, sources))}, and folds only into a Linear or Conv layer "
-            "that feeds nothing else",
+            f"it gets {', '.join(repr(a) if a else 'the sample' for a in sources)}, and folds only "
+            "into a Linear or Conv layer that feeds nothing else",
             "Put it right after such a layer.",
         )
     parts.nodes[sources[0]] = fold_batch_norm(before, leaf.module)
