@@ -50,7 +50,10 @@ def reads(image: CoreImage, spikes: Bools, fired: Bools) -> Reads:
     end = image.groups_used * spec.lanes
     last = slice(end - int(image.level_groups[-1]) * spec.lanes, end)
     rows[:, spec.axons :][:, last] -= fired[:, -1, last]
-    return Reads(rows @ image.word_count.astype(np.int64), rows @ _synapses(image).sum(axis=1))
+    row, word, _ = image.row_words(np.arange(spec.sources))
+    lanes = np.count_nonzero(image.weights[word], axis=1)
+    synapses = np.bincount(row, lanes, minlength=spec.sources).astype(np.int64)
+    return Reads(rows @ image.word_count.astype(np.int64), rows @ synapses)
 
 
 def _synapses(image: CoreImage) -> Bools:

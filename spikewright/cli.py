@@ -189,7 +189,7 @@ def compile(
 def _like_compile(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command what ``compile`` takes beyond files, as keywords of its own."""
     own = inspect.signature(function).parameters
-    files = {*own, "model", "output", "spec", "calibrate"}
+    files = {*own, "model", "output", "spec", "calibrate", "dump_passes"}
     given = inspect.signature(compile).parameters
     options = [parameter for name, parameter in given.items() if name not in files]
     named = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]

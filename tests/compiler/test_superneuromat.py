@@ -382,4 +382,4 @@ def test_the_command_compiles_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(command) == 1
     assert "dt must be left out" in capsys.readouterr().err
     assert main([*command[:4], "--calibrate", str(model)]) == 2
-    assert "--calibrate is for NIR files" in capsys.readouterr().err
+    assert "are for NIR files" in capsys.readouterr().err
