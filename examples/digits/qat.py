@@ -44,10 +44,10 @@ EPOCHS, LEARNING_RATE = 15, 0.01
 """Of the training through the integers."""
 
 BARS = {
-    "8 bit, rounded": -0.002,
-    "4 bit, rounded": -0.005,
-    "3 bit, trained": 0.97,
-    "2 bit, trained": 0.95,
+    "8 bit rounded": -0.002,
+    "4 bit rounded": -0.005,
+    "3 bit trained": 0.97,
+    "2 bit trained": 0.95,
 }
 """Least mean over the seeds; of what is rounded, beyond the mean in float."""
 
@@ -120,12 +120,12 @@ def measure(seed: int, quick: bool = False) -> dict[str, Any]:
     differences = 0
     for bits, percentile in ROUNDED.items():
         module = rounded(graph, bits, percentile, training, settings.slope)
-        found[f"{bits} bit, rounded"] = _accuracy(module.to_image(), test)
+        found[f"{bits} bit rounded"] = _accuracy(module.to_image(), test)
     for bits, percentile in TRAINED.items():
         module = rounded(graph, bits, percentile, training, settings.slope)
         fit(module, partial(_output_of, module), training, tuning, console)
         image = module.to_image()
-        found[f"{bits} bit, trained"] = _accuracy(image, test)
+        found[f"{bits} bit trained"] = _accuracy(image, test)
         differences += _differences(module, image, test)
     seconds = round(time.perf_counter() - started, 1)
     return {"seed": seed, "accuracy": found, "differences": differences, "seconds": seconds}
