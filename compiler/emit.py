@@ -47,6 +47,8 @@ def _directory(placement: Placement, spec: CoreSpec) -> dict[str, Any]:
     """Weights, and descriptors moved to where the spec has their sources."""
     axons = placement.lines
     arrays = {name: placement.rows[name] for name in ("weights", "delays")}
+    if spec.sparse:
+        arrays["word_group"] = placement.rows["word_group"]
     for name in ("first_word", "word_count", "first_group"):
         values = placement.rows[name]
         arrays[name] = np.zeros(spec.sources, np.int64)

@@ -12,7 +12,7 @@ from .options import CompileOptions
 
 __all__ = ["Needs", "check_size", "draft_spec", "fit", "needs_of"]
 
-_FORMATS = ("weight_bits", "state_bits", "fraction_bits", "lanes")
+_FORMATS = ("weight_bits", "state_bits", "fraction_bits", "lanes", "sparse")
 
 
 @dataclass(frozen=True, slots=True)

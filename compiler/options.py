@@ -34,6 +34,11 @@ class CompileOptions:
     weight_bits, state_bits, fraction_bits, lanes : int or None
         Fields of the core's spec, as in :class:`~spikewright.spec.CoreSpec`; None takes them from
         the given spec, or the spec's own default. With a spec they must agree with it.
+    sparse : bool or None
+        Each weight word says for itself which neuron group it is for, so that rows hold only words
+        with synapses in them. None takes it from the given spec; without one it is chosen where
+        that leaves out a quarter of the words, or where a source reaches a neuron with several
+        delays.
     percentile : float
         A neuron's weight scale covers this percentile of its nonzero ``|weight|``, above 0 to 100;
         larger weights are clipped.
@@ -52,6 +57,7 @@ class CompileOptions:
     state_bits: int | None = None
     fraction_bits: int | None = None
     lanes: int | None = None
+    sparse: bool | None = None
     percentile: float = 100.0
 
     def __post_init__(self) -> None:

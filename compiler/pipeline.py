@@ -17,7 +17,7 @@ from .fit import check_size, draft_spec, fit, needs_of
 from .frontend import from_nir, read_nir
 from .fuse import fuse_thresholds
 from .graph import Network
-from .ir import Circuit
+from .ir import Circuit, Quantized
 from .levels import assign_levels
 from .lower import lower
 from .options import CompileOptions, Discretization
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["circuit_of", "compile_network", "load_network", "to_circuit", "to_image"]
 
 _SILENT = PassWriter(None)
+_PAYS = 0.75
+"""Share of a dense network's words with which sparse ones, wider by their groups, are worth it."""
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt")
 
@@ -149,7 +151,8 @@ def to_image(
     quantized = quantize(circuit, draft, options.percentile)
     passes.write("quantize", lambda: describe_quantized(quantized))
     check_quantized(circuit, quantized, draft)
-    placement = place(circuit, quantized, draft.lanes)
+    draft = replace(draft, sparse=_wants_sparse(circuit, quantized, draft, options, spec))
+    placement = place(circuit, quantized, draft.lanes, draft.sparse)
     passes.write("place", lambda: describe_placement(placement))
     check_placement(circuit, placement, draft.lanes)
     fitted = fit(needs_of(placement, quantized, draft.lanes), draft, spec)
@@ -167,6 +170,24 @@ def to_image(
     passes.write("calibrate", report.to_dict)
     manifest = image.manifest.model_copy(update={"report": report.to_dict()})
     return replace(image, manifest=manifest)
+
+
+def _wants_sparse(
+    circuit: Circuit,
+    quantized: Quantized,
+    draft: CoreSpec,
+    options: CompileOptions,
+    spec: CoreSpec | None,
+) -> bool:
+    """Whether rows are sparse: as the spec or the options say, else where it pays."""
+    if spec is not None or options.sparse is not None:
+        return draft.sparse
+    sparse = len(place(circuit, quantized, draft.lanes, True).rows["weights"])
+    try:
+        dense = len(place(circuit, quantized, draft.lanes).rows["weights"])
+    except ModelError:  # several delays between two neurons
+        return True
+    return sparse <= _PAYS * dense
 
 
 def circuit_of(

@@ -371,12 +371,7 @@ def _keys(
 
 def _stored(image: CoreImage) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
     """Places of an image's nonzero weights, sorted, and these weights."""
-    count = image.word_count.astype(np.int64)
-    source = np.repeat(np.arange(image.spec.sources), count)
-    ends = np.cumsum(count)
-    within = np.arange(len(source)) - np.repeat(ends - count, count)
-    word = image.first_word[source] + within
-    group = image.first_group[source] + within
+    source, word, group = image.row_words(np.arange(image.spec.sources))
     at, lane = np.nonzero(image.weights[word])
     word = word[at]
     slot = group[at] * image.spec.lanes + lane

@@ -132,6 +132,10 @@ def compile(
         int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
     ] = None,
     lanes: Annotated[int | None, typer.Option(help="Weights and neurons a cycle, 1 to 32.")] = None,
+    sparse: Annotated[
+        bool | None,
+        typer.Option(help="Rows of only the words that hold synapses. [default: where it pays]"),
+    ] = None,
     percentile: Annotated[
         float, typer.Option(help="Share of a neuron's weights that its scale covers.")
     ] = 100.0,
@@ -165,6 +169,7 @@ def compile(
         state_bits=state_bits,
         fraction_bits=fraction_bits,
         lanes=lanes,
+        sparse=sparse,
         percentile=percentile,
     )
     core = read_spec(spec) if spec else None

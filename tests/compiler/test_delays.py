@@ -107,7 +107,7 @@ def test_ways_of_different_delays_need_sparse_rows() -> None:
         ModelError,
         match=r"Node 'a', neuron 0: synapses from 'in', neuron 0 must .* not 0 and 2 timesteps",
     ) as caught:
-        compile_network(fan(), options())
+        compile_network(fan(), options(sparse=False))
     assert "sparse=True" in caught.value.hint
 
 
