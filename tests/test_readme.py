@@ -52,11 +52,18 @@ def test_commands_and_scripts_run(folder: Path) -> None:
         assert golden["spikes"].any()
         for name in golden:
             assert np.array_equal(golden[name], rtl[name]), name
-    everywhere, board = blocks("python")
+    everywhere, _, board = blocks("python")
     told = run([sys.executable, "-c", everywhere], folder).splitlines()
     assert len({line.split(" ", 1)[1] for line in told}) == 2
     assert len(told) == 6
     assert "'timesteps': 0" in run([sys.executable, "-c", board], folder)
+
+
+def test_torch_script_runs(folder: Path) -> None:
+    pytest.importorskip("snntorch")
+    _, from_torch, _ = blocks("python")
+    told = run([sys.executable, "-W", "ignore", "-c", from_torch], folder)
+    assert "'reset': 'subtract', 'reset_delay': True" in told
 
 
 def test_each_make_target_is_there() -> None:
