@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 from torch import Tensor
+from torch.nn.functional import pad
 
 from spikewright.errors import ModelError
 from spikewright.fixed import DECAY_ONE
@@ -18,6 +18,7 @@ from spikewright.spec import CoreSpec
 
 from .graph import Network
 from .ir import Circuit, Edge, Population, Quantized, RawPopulation
+from .matrices import rows_of, with_data
 from .options import CompileOptions
 from .pipeline import to_circuit, to_image
 from .quantize import quantize
@@ -63,8 +64,9 @@ class IntegerNetwork(torch.nn.Module):
     and a spike for a fast sigmoid. :meth:`to_image` gives the image that runs what was trained.
 
     What is trained is the circuit of :mod:`spikewright.compiler.ir`: each synapse has a weight of
-    its own. One that is 0 when the module is made is no synapse, and stays 0. Decays are kept in
-    [0, 1]. A subtracting reset moves with its threshold. Parameters must stay float64.
+    its own, those of convolutions too. Where the weight is 0 when the module is made there is no
+    synapse, and delays stay as they are. Decays are kept in [0, 1]. A subtracting reset moves with
+    its threshold. Parameters must stay float64.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ class IntegerNetwork(torch.nn.Module):
     Attributes
     ----------
     weights : ParameterList
-        ``float64[target, source]`` of each connection of the circuit, in its order.
+        ``float64[synapses]`` of each edge of the circuit, in its order: the data of its matrix.
     bias, v_threshold, a_mem, a_syn : ParameterList
         ``float64[n]`` of each population of the circuit, in its order.
 
@@ -109,7 +111,7 @@ class IntegerNetwork(torch.nn.Module):
         self._options, self._spec = options or CompileOptions(), spec
         self._network, self._circuit, self._draft = to_circuit(source, self._options, spec)
         populations = self._circuit.populations.values()
-        values = {"weights": [matrix.toarray() for matrix in self._circuit.weights.values()]}
+        values = {"weights": [matrix.data for matrix in self._circuit.weights.values()]}
         values |= {name: [getattr(p, name) for p in populations] for name in PARAMETERS[1:]}
         for name, arrays in values.items():
             tensors = [torch.tensor(array, dtype=torch.float64) for array in arrays]
@@ -126,8 +128,10 @@ class IntegerNetwork(torch.nn.Module):
                 for k, (name, old) in enumerate(self._circuit.populations.items())
             },
             weights={
-                edge: sparse.csr_array(_array(weight))
-                for edge, weight in zip(self._circuit.weights, self.weights, strict=True)
+                edge: with_data(matrix, _array(weight))
+                for (edge, matrix), weight in zip(
+                    self._circuit.weights.items(), self.weights, strict=True
+                )
             },
         )
 
@@ -157,7 +161,7 @@ class IntegerNetwork(torch.nn.Module):
             circuit, quantized = self._quantized()
             for edge, weight in circuit.weights.items():
                 if edge.target in level:
-                    rate, scale = rates[edge.source], quantized.populations[edge.target].scale
+                    scale, rate = quantized.populations[edge.target].scale, rates[edge.source]
                     lost = weight @ rate - scale * (quantized.weights[edge] @ rate)
                     bias = self.bias[names.index(edge.target)].data
                     bias += bias.new_tensor(lost)
@@ -210,13 +214,12 @@ class IntegerNetwork(torch.nn.Module):
         v: dict[str, list[Tensor]] = {name: [] for name in states}
         for t in range(spikes.shape[1]):
             for level in self._circuit.levels:
-                # Only edges to later levels have no delay: their sources have fired by now.
                 acc = {
                     name: sum(
                         (
                             fired[edge.source][t - edge.delay] @ weight.T
                             for edge, weight in incoming[name].items()
-                            if edge.source in fired and t >= edge.delay
+                            if edge.source in fired and edge.delay <= t
                         ),
                         start=arriving[name][:, t],
                     )
@@ -281,12 +284,14 @@ class IntegerNetwork(torch.nn.Module):
         for k, (name, real) in enumerate(circuit.populations.items()):
             neurons[name] = self._neurons(k, quantized.populations[name], real.reset_decays)
             incoming[name] = {}
-        for (edge, before), weight in zip(self._circuit.weights.items(), self.weights, strict=True):
-            # Where there was no synapse, no step: no gradient makes one.
+        for edge, weight in zip(circuit.weights, self.weights, strict=True):
+            matrix, rows = quantized.weights[edge], rows_of(quantized.weights[edge])
             scale = quantized.populations[edge.target].scale
-            steps = (before.toarray() != 0) / scale[:, None]
-            raw = quantized.weights[edge].toarray()
-            incoming[edge.target][edge] = rounded(weight, raw, steps)
+            data = rounded(weight, matrix.data, 1 / scale[rows])
+            where = [
+                torch.as_tensor(index).to(data.device).long() for index in (rows, matrix.indices)
+            ]
+            incoming[edge.target][edge] = data.new_zeros(matrix.shape).index_put(where, data)
         return neurons, incoming
 
     def _neurons(self, k: int, raw: RawPopulation, reset_decays: bool) -> Neurons:
@@ -326,20 +331,13 @@ def _from_inputs(
 ) -> dict[str, Tensor]:
     """What all inputs bring into each population, ``float64[samples, timesteps, n]``."""
     inputs = _by_input(circuit, spikes)
-    return {
-        name: sum(
-            (
-                _later(inputs[edge.source], edge.delay) @ weight.T
-                for edge, weight in weights.items()
-                if edge.source in inputs
-            ),
-            start=spikes.new_zeros(*spikes.shape[:2], circuit.populations[name].size),
-        )
-        for name, weights in incoming.items()
-    }
-
-
-def _later(spikes: Tensor, delay: int) -> Tensor:
-    """``[samples, timesteps, lines]`` so many timesteps later; what comes after the end is lost."""
-    steps = spikes.shape[1]
-    return torch.cat([torch.zeros_like(spikes[:, :delay]), spikes[:, : max(0, steps - delay)]], 1)
+    arriving = {}
+    for name, weights in incoming.items():
+        total = spikes.new_zeros(*spikes.shape[:2], circuit.populations[name].size)
+        for edge, weight in weights.items():
+            if edge.source in inputs and edge.delay < spikes.shape[1]:
+                # As many timesteps as before: zeros come in, and the last spikes drop out.
+                late = pad(inputs[edge.source], (0, 0, edge.delay, -edge.delay))
+                total = total + late @ weight.T
+        arriving[name] = total
+    return arriving

@@ -9,8 +9,7 @@ import pytest
 from networks import affine, chain, neuron, options
 
 from spikewright.compiler import compile_network
-from spikewright.compiler.graph import Input, Network, Node, Output
-from spikewright.compiler.ir import Edge
+from spikewright.compiler.graph import Convolution, Delay, Input, Network, Node, Output
 from spikewright.errors import ModelError
 from spikewright.image import CoreImage
 from spikewright.sim.golden import GoldenModel
@@ -23,7 +22,7 @@ TIMESTEPS = 40
 
 
 def random_network(seed: int) -> tuple[Network, int]:
-    """Two inputs and one to four populations, recurrent and skipping, and the number of axons."""
+    """Two inputs and one to four populations with loops, skips and delays; number of axons."""
     rng = np.random.default_rng(seed)
     nodes: dict[str, Node] = {f"in{k}": Input((int(rng.integers(1, 9)),)) for k in range(2)}
     names = [f"p{k}" for k in range(int(rng.integers(1, 5)))]
@@ -50,7 +49,12 @@ def random_network(seed: int) -> tuple[Network, int]:
         weight[rng.random(weight.shape) < 0.2] = 0
         weight[:, 0] = rng.uniform(1.0, 2.0)
         nodes[f"{a}{b}"] = affine(weight, rng.normal(0, 0.1, len(weight)))
-        edges += [(a, f"{a}{b}"), (f"{a}{b}", b)]
+        edges += [(f"{a}{b}", b)]
+        if rng.random() < 0.5:
+            nodes[f"{a}to{b}"] = Delay(rng.integers(0, 6, nodes[a].size_out).astype(float))
+            edges += [(a, f"{a}to{b}"), (f"{a}to{b}", f"{a}{b}")]
+        else:
+            edges += [(a, f"{a}{b}")]
     nodes["out"] = Output((3,))
     axons = nodes["in0"].size_out + nodes["in1"].size_out
     return Network(nodes, (*edges, ("read", "out"))), axons
@@ -123,6 +127,36 @@ def test_forward_saturates_as_the_golden_model(kind: str, reset: str) -> None:
     assert differences(module, image, spikes)[0] == 0
 
 
+def test_a_convolution_runs_as_in_the_golden_model() -> None:
+    rng = np.random.default_rng(4)
+    convolution = Convolution(
+        weight=rng.normal(0.2, 0.5, (3, 2, 3, 3)),
+        bias=rng.normal(0, 0.1, 3),
+        shape_in=(2, 5, 5),
+        stride=(2, 2),
+        padding=((1, 1), (1, 1)),
+        dilation=(1, 1),
+    )
+    network = chain(
+        convolution, neuron("LIF", 27), affine(rng.normal(0.1, 0.4, (4, 27))), neuron(n=4)
+    )
+    module = qat.IntegerNetwork(network, options(weight_bits=3))
+    perturbed(module, 4)
+    spikes = rng.random((3, TIMESTEPS, 50)) < 0.3
+    wrong, fired = differences(module, module.to_image(), spikes)
+    assert fired > 100
+    assert wrong == 0
+
+
+def test_a_delay_longer_than_the_run_brings_nothing() -> None:
+    late = Delay(np.array([3.0, 4.0]))
+    network = chain(late, affine([[2.0, 2.0]]), neuron())
+    module = qat.IntegerNetwork(network, options())
+    for timesteps, expected in ((3, []), (4, [3]), (6, [3, 4, 5])):
+        fired = module(torch.ones(1, timesteps, 2)).spikes["n2"][0, :, 0]
+        assert fired.nonzero().flatten().tolist() == expected
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_gives_the_same_integers() -> None:
     network, axons = random_network(1)
@@ -176,6 +210,7 @@ def test_gradients_are_those_of_floats(reset: str, delayed: bool) -> None:
     floats = {name: getattr(module, name)[0].detach().clone() for name in qat.PARAMETERS}
     for name in ("a_mem", "a_syn"):
         floats[name] = (floats[name] * 4096).round() / 4096
+    floats["weights"] = floats["weights"].reshape(6, 9)
     floats = {name: value.requires_grad_() for name, value in floats.items()}
 
     def loss(fired: Any, v: Any) -> Any:
@@ -188,7 +223,7 @@ def test_gradients_are_those_of_floats(reset: str, delayed: bool) -> None:
     assert run.spikes["n1"].sum() > 100
     assert torch.equal(run.spikes["n1"], expected.detach().round())
     for name in qat.PARAMETERS:
-        ours, theirs = getattr(module, name)[0].grad, floats[name].grad
+        ours, theirs = getattr(module, name)[0].grad, floats[name].grad.reshape(-1)
         error = float((ours - theirs).norm() / theirs.norm())
         print(f"{name}: norm {float(theirs.norm()):.3g}, relative error {error:.2g}")
         assert error < 0.01, name
@@ -258,7 +293,7 @@ def test_only_what_is_trainable_moves_and_no_synapse_appears() -> None:
     module(spikes).spikes["n1"].sum().backward()
     optimizer.step()
     after = module.circuit()
-    edge = Edge("in", "n1")
+    (edge,) = before.weights
     moved = after.weights[edge].toarray() != before.weights[edge].toarray()
     np.testing.assert_array_equal(moved, weight != 0)
     old, new = before.populations["n1"], after.populations["n1"]
