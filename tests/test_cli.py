@@ -455,7 +455,7 @@ def test_board_runs_an_image_and_ends_with_ctrl_c(
         port = json.loads("".join(iter(board.stdout.readline, "}\n")) + "}")["port"]
         there = cli.json("run", image, *spikes, "--target", port, "-o", tmp_path / "board.npz")
         board.send_signal(signal.SIGINT)
-        assert board.wait(timeout=20) == 0
+        assert board.wait(timeout=120) == 0
         assert not os.path.exists(port)
     here = cli.json("run", image, *spikes, "-o", tmp_path / "golden.npz")
     assert there["counts"] == here["counts"]
@@ -477,7 +477,7 @@ def process(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_ctrl_c_ends_a_run_without_a_traceback(image: Path, tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "in.npz", spikes=np.ones((400, 5000, 4), bool))
+    np.savez_compressed(tmp_path / "in.npz", spikes=np.ones((1, 400_000, 4), bool))
     output = tmp_path / "out.npz"
     with process("run", image, "--spikes", tmp_path / "in.npz", "-o", output, "-v") as running:
         assert running.stderr is not None
@@ -485,5 +485,5 @@ def test_ctrl_c_ends_a_run_without_a_traceback(image: Path, tmp_path: Path) -> N
         time.sleep(0.2)
         running.send_signal(signal.SIGINT)
         assert running.stderr.read() == ""
-        assert running.wait(timeout=20) == 130
+        assert running.wait(timeout=120) == 130
     assert not output.exists()

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from spikewright.compiler import compile_network
-from spikewright.compiler.torch_weights import load_weights
 from spikewright.errors import ModelError
 
 torch = pytest.importorskip("torch")
+weights = pytest.importorskip("spikewright.compiler.torch_weights")
 
 
 class Exploit:
@@ -31,7 +31,7 @@ def net(n: int = 3) -> Any:
 def test_state_dict_is_loaded(tmp_path: Path) -> None:
     trained, module = net(), net()
     torch.save(trained.state_dict(), tmp_path / "w.pt")
-    load_weights(module, tmp_path / "w.pt")
+    weights.load_weights(module, tmp_path / "w.pt")
     for name, value in trained.state_dict().items():
         assert torch.equal(module.state_dict()[name], value), name
 
@@ -41,7 +41,7 @@ def test_other_state_dict_is_named_tensor_by_tensor(tmp_path: Path) -> None:
     module = net()
     before = module[0].weight.clone()
     with pytest.raises(ModelError) as caught:
-        load_weights(module, tmp_path / "w.pt")
+        weights.load_weights(module, tmp_path / "w.pt")
     assert "the module has no 'more'" in caught.value.reasons
     assert "'0.weight' must have shape (3, 4), not (5, 4)" in caught.value.reasons
     assert torch.equal(module[0].weight, before)
@@ -51,7 +51,7 @@ def test_no_code_runs(tmp_path: Path) -> None:
     made = tmp_path / "made"
     torch.save({"0.weight": Exploit(made)}, tmp_path / "w.pt")
     with pytest.raises(ModelError, match="cannot be read: UnpicklingError"):
-        load_weights(net(), tmp_path / "w.pt")
+        weights.load_weights(net(), tmp_path / "w.pt")
     assert not made.exists()
 
 
@@ -67,7 +67,7 @@ def test_no_code_runs(tmp_path: Path) -> None:
 def test_other_content_is_refused(tmp_path: Path, content: Any, why: str) -> None:
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(ModelError, match=why):
-        load_weights(net(), tmp_path / "w.pt")
+        weights.load_weights(net(), tmp_path / "w.pt")
 
 
 def test_damaged_files_are_refused_or_fit(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_damaged_files_are_refused_or_fit(tmp_path: Path) -> None:
         path = tmp_path / f"{k}.pt"
         path.write_bytes(data[: len(data) // 2] if k == 3 else data)
         try:
-            load_weights(net(), path)
+            weights.load_weights(net(), path)
         except ModelError:
             refused += 1
     assert refused >= 2
@@ -95,16 +95,16 @@ def test_zip_bomb_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("w/data.pkl", bytes(1 << 28))
     with pytest.raises(ModelError, match="cannot be read"):
-        load_weights(net(), path)
+        weights.load_weights(net(), path)
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none.pt", tmp_path):
         with pytest.raises(ModelError, match="Cannot read weights"):
-            load_weights(net(), path)
+            weights.load_weights(net(), path)
 
 
 def test_weights_alone_are_no_network(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not say what its layers do") as caught:
         compile_network(tmp_path / "w.pt")
-    assert "load_weights(module, path)" in caught.value.hint
+    assert "weights.load_weights(module, path)" in caught.value.hint
