@@ -263,7 +263,7 @@ def measure(image: CoreImage, spikes: Spikes, folder: Path) -> dict[str, Any]:
         For what cocotb builds.
     """
     busy = {label(spec): operations_per_lane_cycle(spec, 0.1) for spec in (SQUARE, WIDE)}
-    simulation = {label(spec): simulation_speed(spec, folder) for spec in (NARROW, SQUARE, WIDE)}
+    simulation = {label(spec): simulation_speed(spec, folder) for spec in (NARROW, SQUARE)}
     return {
         "core": label(SQUARE),
         "synaptic_operations_per_lane_cycle": {
