@@ -128,7 +128,7 @@ def diagnose(
     network = load_network(source)
     image, report, comparison = _run(network, options, spikes, spec)
     circuit = circuit_of(resolve(network, options), options.discretization)
-    findings = examine(Case(circuit, image, report, comparison, options.percentile, spikes))
+    findings = examine(Case(circuit, image, report, comparison, options, spikes))
     tried = [_trial(network, options, spikes, spec, change) for change in _merged(findings)]
     tried.sort(key=lambda trial: (-(trial.agreement or 0.0), trial.v_error or 0.0))
     return Diagnosis(

@@ -6,10 +6,11 @@ from typing import Literal, get_args
 
 from spikewright.errors import ModelError
 
-__all__ = ["CompileOptions", "Discretization", "Reset"]
+__all__ = ["CompileOptions", "Discretization", "Reset", "Scaling"]
 
 Reset = Literal["subtract", "zero"]
 Discretization = Literal["euler", "exact"]
+Scaling = Literal["percentile", "mse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,11 @@ class CompileOptions:
         with synapses in them. None takes it from the given spec; without one it is chosen where
         that leaves out a quarter of the words, or where a source reaches a neuron with several
         delays.
+    scaling : {"percentile", "mse"}
+        A neuron's weight scale covers a percentile of its weights, or is the one with the least
+        squared error of rounding and clipping them.
     percentile : float
-        A neuron's weight scale covers this percentile of its nonzero ``|weight|``, above 0 to 100;
+        Of a neuron's nonzero ``|weight|``, above 0 to 100, that ``scaling="percentile"`` covers;
         larger weights are clipped.
 
     Raises
@@ -58,6 +62,7 @@ class CompileOptions:
     fraction_bits: int | None = None
     lanes: int | None = None
     sparse: bool | None = None
+    scaling: Scaling = "percentile"
     percentile: float = 100.0
 
     def __post_init__(self) -> None:
@@ -68,12 +73,15 @@ class CompileOptions:
             ("reset", (*get_args(Reset), None)),
             ("reset_delay", (True, False, None)),
             ("discretization", get_args(Discretization)),
+            ("scaling", get_args(Scaling)),
         ):
             if getattr(self, name) not in choices:
                 wanted = ", ".join(map(repr, choices))
                 reasons.append(f"{name} must be one of {wanted}, not {getattr(self, name)!r}")
         if not 0 < self.percentile <= 100:
             reasons.append(f"percentile must be above 0 and at most 100, not {self.percentile!r}")
+        if self.scaling == "mse" and self.percentile != 100:
+            reasons.append(f"percentile {self.percentile!r} is for scaling='percentile' alone")
         if reasons:
             raise ModelError(
                 "Compiler options are not valid:",

@@ -148,7 +148,7 @@ def to_image(
 ) -> CoreImage:
     """The passes from rounding on: what :func:`to_circuit` gave, or that with other values."""
     check_circuit(circuit)
-    quantized = quantize(circuit, draft, options.percentile)
+    quantized = quantize(circuit, draft, options.percentile, options.scaling)
     passes.write("quantize", lambda: describe_quantized(quantized))
     check_quantized(circuit, quantized, draft)
     draft = replace(draft, sparse=_wants_sparse(circuit, quantized, draft, options, spec))

@@ -71,8 +71,8 @@ class IntegerNetwork(torch.nn.Module):
     Parameters
     ----------
     source, options, spec
-        As in :func:`~spikewright.compiler.pipeline.compile_network`; the options' ``percentile``
-        clips weights in training as in compiling.
+        As in :func:`~spikewright.compiler.pipeline.compile_network`; the options' ``scaling``
+        and ``percentile`` clip weights in training as in compiling.
     trainable : collection of str
         Which of :data:`PARAMETERS` get gradients.
     slope : float
@@ -274,7 +274,8 @@ class IntegerNetwork(torch.nn.Module):
         """The circuit as it is now, and what the compiler rounds it to."""
         circuit = self.circuit()
         check_circuit(circuit)
-        return circuit, quantize(circuit, self._draft, self._options.percentile)
+        chosen = self._options
+        return circuit, quantize(circuit, self._draft, chosen.percentile, chosen.scaling)
 
     def _rounded(self) -> tuple[dict[str, Neurons], dict[str, dict[Edge, Tensor]]]:
         """Raw integers of every population, and of the weights into it by edge."""

@@ -13,6 +13,7 @@ from spikewright.spec import CoreSpec
 
 from .ir import Circuit, Edge, Population, Quantized, RawArray, RawPopulation
 from .matrices import rows_of, with_data
+from .options import Scaling
 
 __all__ = ["quantize"]
 
@@ -25,11 +26,22 @@ _FLOAT32_STEPS = 2.0**-22
 """Relative error of a figure that went through a few float32 operations before it came here."""
 
 
-def quantize(circuit: Circuit, spec: CoreSpec, percentile: float = 100.0) -> Quantized:
+SHRINKS = np.geomspace(1.0, 1 / 64, 97)
+"""Factors of the scale that covers all weights, tried for the least squared error, 4.2 % apart."""
+
+
+def quantize(
+    circuit: Circuit,
+    spec: CoreSpec,
+    percentile: float = 100.0,
+    scaling: Scaling = "percentile",
+) -> Quantized:
     """Round a circuit to the formats of a spec.
 
     The scale of neuron n is the least with which the given percentile of its nonzero ``|weight|``
-    fits ``weight_bits``, and bias, threshold and reset fit half the range of ``state_bits``.
+    fits ``weight_bits``, and bias, threshold and reset fit half the range of ``state_bits``. With
+    ``scaling="mse"`` it is that of all weights times the one of :data:`SHRINKS` that minimizes
+    ``sum((weight - scale * weight_raw) ** 2)``, and bias, threshold and reset fit as before.
     Weights, bias and reset are rounded to nearest, the threshold down, so that ``v > v_threshold``
     holds for the same raw values. Decays are rounded to nearest in UQ1.12.
 
@@ -43,21 +55,18 @@ def quantize(circuit: Circuit, spec: CoreSpec, percentile: float = 100.0) -> Qua
     weights: dict[Edge, sparse.csr_array] = {}
     clipped: dict[str, int] = {}
     notes: list[str] = []
-    low, high = signed_range(spec.weight_bits)
     for name, real in circuit.populations.items():
         edges = circuit.into(name)
         incoming = [circuit.weights[edge] for edge in edges]
         a_mem = _round_decay(real, "a_mem", spec)
         population = _reset_at_spike(real, a_mem)
-        scale = _scales(population, incoming, spec, percentile)
+        scale = _scales(population, incoming, spec, percentile, scaling)
         populations[name] = _round_population(population, a_mem, scale, spec)
         notes += _notes(population, populations[name])
         clipped[name] = 0
         for edge, weight in zip(edges, incoming, strict=True):
-            raw = weight.data / np.repeat(scale, np.diff(weight.indptr))
-            np.rint(raw, out=raw)
-            clipped[name] += int(np.count_nonzero((raw < low) | (raw > high)))
-            np.clip(raw, low, high, out=raw)
+            raw, beyond = _round_weights(weight.data, scale[rows_of(weight)], spec)
+            clipped[name] += beyond
             weights[edge] = with_data(weight, raw.astype(np.int32))
         notes += _vanished(name, population.size, [weights[edge] for edge in edges])
     return Quantized(populations, weights, clipped, tuple(notes))
@@ -78,11 +87,22 @@ def _reset_at_spike(population: Population, a_mem: RawArray) -> Population:
     return replace(population, reset=population.reset * DECAY_ONE / a_mem, reset_decays=False)
 
 
+def _round_weights(weight: Array, scale: Array, spec: CoreSpec) -> tuple[Array, int]:
+    """Weights in units of their scales, rounded and clipped, and how many were clipped."""
+    low, high = signed_range(spec.weight_bits)
+    raw = weight / scale
+    np.rint(raw, out=raw)
+    clipped = int(np.count_nonzero((raw < low) | (raw > high)))
+    np.clip(raw, low, high, out=raw)
+    return raw, clipped
+
+
 def _scales(
     population: Population,
     incoming: Sequence[sparse.csr_array],
     spec: CoreSpec,
     percentile: float,
+    scaling: Scaling,
 ) -> Array:
     """Real value of one weight unit of each neuron."""
     peak = np.zeros(population.size)
@@ -98,10 +118,35 @@ def _scales(
     largest = np.max(np.abs([population.bias, threshold, population.reset]), axis=0)
     unit = 2.0**spec.fraction_bits
     state_high = signed_range(spec.state_bits)[1]
-    scale = np.maximum(
-        peak / signed_range(spec.weight_bits)[1], largest * unit * HEADROOM / state_high
-    )
-    return np.where(scale > 0, scale, 1.0)
+    least = largest * unit * HEADROOM / state_high
+    scale = np.maximum(peak / signed_range(spec.weight_bits)[1], least)
+    scale = np.where(scale > 0, scale, 1.0)
+    return _least_error(scale, least, incoming, spec) if scaling == "mse" else scale
+
+
+def _least_error(
+    widest: Array, least: Array, incoming: Sequence[sparse.csr_array], spec: CoreSpec
+) -> Array:
+    """Of each neuron's scales from ``least`` to ``widest``, that of the least squared error.
+
+    Of scales that err alike it is the largest. Source: minimum mean-squared-error clipping, as in
+    Y. Choukroun et al., Low-bit Quantization of Neural Networks for Efficient Inference, ICCV
+    Workshops 2019; here on a grid.
+    """
+    rows = [rows_of(weight) for weight in incoming]
+    best, best_error = widest, np.full(widest.shape, np.inf)
+    for shrink in SHRINKS:
+        scale = np.maximum(widest * shrink, least)
+        error = np.zeros(widest.shape)
+        for weight, row in zip(incoming, rows, strict=True):
+            each = scale[row]
+            raw, _ = _round_weights(weight.data, each, spec)
+            raw *= each
+            raw -= weight.data
+            error += np.bincount(row, np.square(raw, out=raw), widest.size)
+        better = error < best_error
+        best, best_error = np.where(better, scale, best), np.where(better, error, best_error)
+    return best
 
 
 def _round_population(

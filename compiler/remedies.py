@@ -15,6 +15,7 @@ from spikewright.spec import CoreSpec
 
 from .divergence import Comparison, LayerComparison
 from .ir import Circuit
+from .options import CompileOptions
 from .quantize import quantize
 from .report import CompileReport, LayerReport, Measured
 
@@ -67,7 +68,7 @@ class Case:
     image: CoreImage
     report: CompileReport
     comparison: Comparison
-    percentile: float
+    options: CompileOptions
     spikes: npt.NDArray[np.bool_]
 
     def silent_sources(self, name: str) -> list[str]:
@@ -104,7 +105,8 @@ class _Layer:
         """The neurons' scales with other formats; None if these are refused."""
         try:
             spec = replace(self.spec, **change)
-            quantized = quantize(self.case.circuit, spec, self.case.percentile)
+            options = self.case.options
+            quantized = quantize(self.case.circuit, spec, options.percentile, options.scaling)
         except ModelError:
             return None
         return quantized.populations[self.name].scale
@@ -307,13 +309,16 @@ def _decays(layer: _Layer) -> Iterator[Finding]:
 def _clipped(layer: _Layer) -> Iterator[Finding]:
     if layer.report.clipped_weights:
         share = layer.report.clipped_weights / layer.report.synapses
-        yield layer.finding(
-            "clipped",
-            f"{layer.report.clipped_weights} of its weights ({share:.2%}) are clipped, as a "
-            f"percentile of {layer.case.percentile:g} wants",
-            "Compile with a higher percentile, if these weights matter.",
-            {"percentile": 100.0},
-        )
+        what = f"{layer.report.clipped_weights} of its weights ({share:.2%}) are clipped, as "
+        options = layer.case.options
+        if options.scaling == "mse":
+            what += "the least squared error of all wants"
+            remedy = "Compile with scaling percentile, if these weights matter."
+            yield layer.finding("clipped", what, remedy)
+        else:
+            what += f"a percentile of {options.percentile:g} wants"
+            remedy = "Compile with a higher percentile, if these weights matter."
+            yield layer.finding("clipped", what, remedy, {"percentile": 100.0})
 
 
 def _zeroed(layer: _Layer) -> Iterator[Finding]:

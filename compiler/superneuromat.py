@@ -29,7 +29,7 @@ __all__ = ["compile_superneuromat", "input_lines", "stimulus"]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_SEMANTICS = ("dt", "reset", "reset_delay", "discretization", "percentile")
+_SEMANTICS = ("dt", "reset", "reset_delay", "discretization", "scaling", "percentile")
 _DEFAULT = CompileOptions()
 _LONGEST_DELAY = 64
 """Of a synapse on any core [timesteps]."""

@@ -136,6 +136,10 @@ def compile(
         bool | None,
         typer.Option(help="Rows of only the words that hold synapses. [default: where it pays]"),
     ] = None,
+    scaling: Annotated[
+        Literal["percentile", "mse"],
+        typer.Option(help="Weight scales cover a percentile, or err least in square."),
+    ] = "percentile",
     percentile: Annotated[
         float, typer.Option(help="Share of a neuron's weights that its scale covers.")
     ] = 100.0,
@@ -170,6 +174,7 @@ def compile(
         fraction_bits=fraction_bits,
         lanes=lanes,
         sparse=sparse,
+        scaling=scaling,
         percentile=percentile,
     )
     core = read_spec(spec) if spec else None

@@ -16,6 +16,8 @@ from spikewright.errors import ModelError
         ({"reset": "none"}, r"reset must be one of 'subtract', 'zero', None, not 'none'"),
         ({"reset_delay": "no"}, r"reset_delay must be one of True, False, None, not 'no'"),
         ({"discretization": "rk4"}, r"discretization must be one of 'euler', 'exact', not 'rk4'"),
+        ({"scaling": "max"}, r"scaling must be one of 'percentile', 'mse', not 'max'"),
+        ({"scaling": "mse", "percentile": 99.0}, r"99\.0 is for scaling='percentile' alone"),
         ({"percentile": 0.0}, r"percentile must be above 0 and at most 100, not 0\.0"),
         ({"percentile": math.nan}, r"percentile must be above 0 and at most 100, not nan"),
     ],

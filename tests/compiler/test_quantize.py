@@ -1,14 +1,20 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from networks import affine, chain, lowered, neuron, options
 
-from spikewright.compiler.graph import Network
+from spikewright.compiler.graph import Input, Network, Node, Output
 from spikewright.compiler.ir import Edge, Quantized
-from spikewright.compiler.quantize import HEADROOM, quantize
+from spikewright.compiler.options import Scaling
+from spikewright.compiler.quantize import HEADROOM, SHRINKS, quantize
 from spikewright.errors import ModelError
 from spikewright.spec import CoreSpec
+
+Array = npt.NDArray[np.float64]
 
 SPEC = CoreSpec()
 UNIT = 1 << SPEC.fraction_bits
@@ -19,10 +25,11 @@ def run(
     network: Network,
     spec: CoreSpec = SPEC,
     percentile: float = 100.0,
+    scaling: Scaling = "percentile",
     dt: float = 1.0,
     **semantics: Any,
 ) -> Quantized:
-    return quantize(lowered(network, options(dt, **semantics)), spec, percentile)
+    return quantize(lowered(network, options(dt, **semantics)), spec, percentile, scaling)
 
 
 def test_each_neuron_has_a_scale_of_its_own() -> None:
@@ -131,3 +138,73 @@ def test_neurons_without_weights_get_a_scale() -> None:
     quantized = run(chain(affine(np.zeros((2, 1))), neuron("LI", 2)))
     np.testing.assert_array_equal(quantized.populations["n1"].scale, [1.0, 1.0])
     np.testing.assert_array_equal(quantized.populations["n1"].v_threshold, [STATE_HIGH] * 2)
+
+
+def squared_error(quantized: Quantized, weight: Array) -> Array:
+    """Of each neuron's weights."""
+    raw, scale = quantized.weights[Edge("in", "n1")].toarray(), quantized.populations["n1"].scale
+    error: Array = np.square(weight - raw * scale[:, None]).sum(axis=1)
+    return error
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    bits=st.integers(2, 8),
+    bias=st.sampled_from([0.0, 100.0, 1e3]),
+    tail=st.sampled_from([1.0, 3.0, 6.0]),
+)
+def test_least_squared_error_against_every_scale_that_it_may_take(
+    seed: int, bits: int, bias: float, tail: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(3, 40))
+    weight = np.sign(weight) * np.abs(weight) ** tail * (rng.random(weight.shape) < 0.7)
+    weight[:, 0] = 1.0
+    network = chain(affine(weight, bias), neuron("LI", 3))
+    spec = CoreSpec(weight_bits=bits)
+    widest, found = run(network, spec), run(network, spec, scaling="mse")
+    scale, most = found.populations["n1"].scale, widest.populations["n1"].scale
+    error = squared_error(found, weight)
+    assert (error <= squared_error(widest, weight)).all()
+    least = bias * 2.0**spec.fraction_bits * HEADROOM / STATE_HIGH
+    assert (scale >= least * (1 - 1e-12)).all()
+    for shrink in SHRINKS:
+        other = np.maximum(most * shrink, least)[:, None]
+        raw = np.clip(np.rint(weight / other), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        tried = np.square(weight - raw * other).sum(axis=1)
+        assert (error <= tried * (1 + 1e-9)).all()
+    assert found.clipped["n1"] >= widest.clipped["n1"]
+
+
+def test_least_squared_error_clips_one_large_weight_for_many_small_ones() -> None:
+    weight = np.ones((2, 100))
+    weight[0, 0], weight[1, 0] = 4.0, -4.0
+    spec = CoreSpec(weight_bits=2)
+    found = run(chain(affine(weight), neuron(n=2)), spec, scaling="mse")
+    # Beside the large weight the small ones round to 0: an error of 99 against at most 3**2.
+    assert (squared_error(found, weight) <= 9.1).all()
+    np.testing.assert_allclose(found.populations["n1"].scale, 1.0, rtol=0.05)
+    assert found.clipped == {"n1": 2}
+
+
+@pytest.mark.parametrize("split", [1, 20, 39])
+def test_least_squared_error_counts_all_that_comes_into_a_neuron(split: int) -> None:
+    """Weights of two sources share the scale that they get from one."""
+    weight = np.random.default_rng(3).normal(size=(3, 40)) ** 3
+    whole = run(chain(affine(weight), neuron(n=3)), CoreSpec(weight_bits=3), scaling="mse")
+    nodes: dict[str, Node] = {
+        "a": Input((split,)),
+        "b": Input((40 - split,)),
+        "fa": affine(weight[:, :split]),
+        "fb": affine(weight[:, split:]),
+        "n1": neuron(n=3),
+        "out": Output((3,)),
+    }
+    edges = (("a", "fa"), ("b", "fb"), ("fa", "n1"), ("fb", "n1"), ("n1", "out"))
+    halves = run(Network(nodes, edges), CoreSpec(weight_bits=3), scaling="mse")
+    np.testing.assert_allclose(halves.populations["n1"].scale, whole.populations["n1"].scale)
+
+
+def test_least_squared_error_of_neurons_without_weights() -> None:
+    found = run(chain(affine(np.zeros((2, 1))), neuron("LI", 2)), scaling="mse")
+    np.testing.assert_array_equal(found.populations["n1"].scale, [1.0, 1.0])
