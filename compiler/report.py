@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from .ir import Circuit, Quantized
 from .matrices import row_sums, with_data
 
 __all__ = [
+    "BitsSearch",
+    "BitsTrial",
     "CompileReport",
     "LayerReport",
     "Measured",
@@ -93,6 +95,47 @@ class LayerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class BitsTrial:
+    """What a number of weight bits did.
+
+    Attributes
+    ----------
+    weight_bits : int
+    share : float or None
+        Of the samples' decisions, those that are right or float's; None if these bits are refused.
+    refused : str
+        Why.
+    """
+
+    weight_bits: int
+    share: float | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BitsSearch:
+    """How the weight bits were chosen: the last that were tried.
+
+    Attributes
+    ----------
+    measure : {"accuracy", "agreement"}
+        Share of the samples' decisions that are the labels, or those of the network in float.
+    reference : float
+        What it is in float.
+    keep : float
+        Percentage points below that are enough.
+    samples : int
+    tried : tuple of BitsTrial
+    """
+
+    measure: Literal["accuracy", "agreement"]
+    reference: float
+    keep: float
+    samples: int
+    tried: tuple[BitsTrial, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CompileReport:
     """All layers by name, and notes in plain words.
 
@@ -100,15 +143,22 @@ class CompileReport:
     ----------
     layers : mapping of str to LayerReport
     notes : tuple of str
+    search : BitsSearch or None
+        Where the weight bits were searched for.
     """
 
     layers: Mapping[str, LayerReport]
     notes: tuple[str, ...] = ()
+    search: BitsSearch | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As the image's manifest has it."""
         layers = {name: asdict(layer) for name, layer in self.layers.items()}
-        return {"layers": layers, "notes": list(self.notes)}
+        report: dict[str, Any] = {"layers": layers, "notes": list(self.notes)}
+        if self.search:
+            tried = [asdict(trial) for trial in self.search.tried]
+            report["search"] = asdict(self.search) | {"tried": tried}
+        return report
 
     @classmethod
     def of(cls, image: CoreImage) -> "CompileReport":

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from spikewright import __version__
-from spikewright.arguments import ImageFile, Json, Quiet, ResetDelay, Spikes, Verbose
+from spikewright.arguments import Bits, ImageFile, Json, Keep, Quiet, ResetDelay, Spikes, Verbose
 from spikewright.console import Console, Table, explain
 from spikewright.errors import SpikewrightError
 from spikewright.inspection import diagnose
@@ -127,6 +127,8 @@ def compile(
         typer.Option(help="Decay 1 - dt/tau as in snnTorch and Norse, or exp(-dt/tau)."),
     ] = "euler",
     weight_bits: Annotated[int | None, typer.Option(help="Bits of a weight, 2 to 16.")] = None,
+    bits: Bits = None,
+    keep: Keep = 0.5,
     state_bits: Annotated[int | None, typer.Option(help="Bits of a state, 12 to 24.")] = None,
     fraction_bits: Annotated[
         int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
@@ -155,13 +157,15 @@ def compile(
 ) -> None:
     """Compile a trained network into a core image."""
     is_exact = model.suffix.lower() == ".json"
-    if is_exact and (calibrate or dump_passes):
+    if is_exact and (bits or calibrate or dump_passes):
         raise typer.BadParameter(
-            "--calibrate and --dump-passes are for NIR files: SuperNeuroMAT's are not rounded."
+            "--bits, --calibrate and --dump-passes are for NIR files: SuperNeuroMAT's are not "
+            "rounded."
         )
     from spikewright.compiler import CompileOptions, compile_network
     from spikewright.compiler.superneuromat import compile_superneuromat
     from spikewright.files import read_spec, read_spikes
+    from spikewright.least import compile_least
     from spikewright.summary import image_summary, report_tables
 
     options = CompileOptions(
@@ -178,11 +182,15 @@ def compile(
         percentile=percentile,
     )
     core = read_spec(spec) if spec else None
-    spikes = read_spikes(calibrate) if calibrate else None
     with console.progress("Compiling"):
         if is_exact:
             image = compile_superneuromat(model, options, spec=core)
+        elif bits:
+            image = compile_least(
+                model, options, calibrate, spec=spec, keep=keep, dump_passes=dump_passes
+            )
         else:
+            spikes = read_spikes(calibrate) if calibrate else None
             image = compile_network(
                 model, options, spec=core, calibration=spikes, dump_passes=dump_passes
             )
@@ -199,7 +207,7 @@ def compile(
 def _like_compile(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command what ``compile`` takes beyond files, as keywords of its own."""
     own = inspect.signature(function).parameters
-    files = {*own, "model", "output", "spec", "calibrate", "dump_passes"}
+    files = {*own, "model", "output", "spec", "calibrate", "dump_passes", "bits", "keep"}
     given = inspect.signature(compile).parameters
     options = [parameter for name, parameter in given.items() if name not in files]
     named = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]

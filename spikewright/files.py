@@ -18,6 +18,7 @@ __all__ = [
     "MAX_BYTES",
     "fit_spikes",
     "read_arrays",
+    "read_labels",
     "read_result",
     "read_spec",
     "read_spikes",
@@ -134,6 +135,17 @@ def read_spikes(path: Path | str) -> npt.NDArray[np.bool_]:
             hint=_SPIKES_HINT,
         )
     return spikes.astype(np.bool_).reshape(-1, *spikes.shape[-2:])
+
+
+def read_labels(path: Path | str) -> npt.NDArray[Any] | None:
+    """Read the key ``labels`` of an ``.npz`` file; None where there is none.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_arrays`.
+    """
+    return read_arrays(path).get("labels")
 
 
 def fit_spikes(spikes: npt.NDArray[np.bool_], image: CoreImage) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from spikewright.compiler.report import CompileReport
+from spikewright.compiler.report import BitsSearch, CompileReport
 from spikewright.console import Table
 from spikewright.errors import ModelError
 from spikewright.image import CoreImage
@@ -103,7 +103,22 @@ def report_tables(image: CoreImage) -> list[Table | str]:
             row += [str(m.acc_peak), f"{m.saturated_share:.2%}", f"{m.spikes_per_timestep:.2f}"]
             row += [str(m.silent), str(m.always)]
         rows.append(row + [""] * (len(columns) - len(row)))
-    return [Table(columns, rows, title="Quantization"), *(f"Note: {note}" for note in report.notes)]
+    search = [_search_table(report.search)] if report.search else []
+    notes = [f"Note: {note}" for note in report.notes]
+    return [*search, Table(columns, rows, title="Quantization"), *notes]
+
+
+def _search_table(search: BitsSearch) -> Table:
+    """What was tried to find the least weight bits."""
+    what = "right" if search.measure == "accuracy" else "float's"
+    enough = max(0.0, search.reference - search.keep / 100)
+    rows = [
+        (str(trial.weight_bits), trial.refused if trial.share is None else f"{trial.share:.2%}")
+        for trial in search.tried
+    ]
+    title = f"Least weight bits, by {search.samples} samples: {enough:.2%} is enough"
+    rows.append(("float", f"{search.reference:.2%}"))
+    return Table(("bits", f"decisions that are {what}"), rows, title=title)
 
 
 def run_summary(image: CoreImage, target: str, result: RunResult, seconds: float) -> dict[str, Any]:

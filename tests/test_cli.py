@@ -163,6 +163,25 @@ def test_compile_with_options_spec_and_calibration(cli: Cli, files: Path, tmp_pa
     assert "peak sum" in text
 
 
+def test_compile_with_the_least_bits(cli: Cli, files: Path, tmp_path: Path) -> None:
+    spikes = np.load(files / "in.npz")["spikes"]
+    labels = np.zeros(len(spikes), np.int64)
+    np.savez(tmp_path / "labels.npz", spikes=spikes, labels=labels)
+    arguments = ("compile", files / "model.nir", "-o", tmp_path / "least.core", *SEMANTICS)
+    auto = ("--bits", "auto", "--keep", "20", "--calibrate")
+    text = cli(*arguments, *auto, files / "in.npz")
+    assert "Least weight bits, by 5 samples: 80.00% is enough\n" in text
+    assert "decisions that are float's\n" in text
+    said = cli.json(*arguments, *auto, tmp_path / "labels.npz")
+    search = said["report"]["search"]
+    assert (search["measure"], search["keep"]) == ("accuracy", 20.0)
+    assert search["tried"][-1]["share"] >= search["reference"] - 0.2
+    assert said["spec"]["weight_bits"] == search["tried"][-1]["weight_bits"]
+    assert cli.json("info", tmp_path / "least.core")["report"]["search"] == search
+    assert "decisions that are right\n" in cli("info", tmp_path / "least.core")
+    assert "--bits" not in cli("diagnose", "--help")
+
+
 def test_compile_says_what_is_missing_and_writes_nothing(
     cli: Cli, files: Path, tmp_path: Path
 ) -> None:
@@ -348,6 +367,13 @@ def subprocess_output(code: int, *arguments: str) -> str:
         (["info", "x", "--nonsense"], "No such option: --nonsense"),
         (["verify", "x", "--samples", "0"], "greater than or equal to 1"),
         (["compile", "x", "-o", "y", "--reset", "maybe"], "maybe"),
+        (["compile", "x", "-o", "y", "--bits", "auto"], "--calibrate in.npz"),
+        (["compile", "x", "-o", "y", "--bits", "4"], "'auto'"),
+        (
+            ["compile", "x", "-o", "y", "--bits", "auto", "--calibrate", "z", "--weight-bits", "4"],
+            "excludes --weight-bits",
+        ),
+        (["compile", "x.json", "-o", "y", "--bits", "auto"], "not rounded"),
         (["board"], "run --target takes its port"),
         (["board", "--virtual", "--spec", "a", "--image", "b"], "exclude each other"),
     ],

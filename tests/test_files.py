@@ -15,6 +15,7 @@ from spikewright.files import (
     MAX_BYTES,
     fit_spikes,
     read_arrays,
+    read_labels,
     read_result,
     read_spec,
     read_spikes,
@@ -69,6 +70,13 @@ def test_wrong_spikes(array: npt.NDArray[Any], message: str, tmp_path: Path) -> 
         read_spikes(saved(tmp_path / "in.npz", spikes=array))
     assert message in error.value.what
     assert error.value.hint
+
+
+def test_labels_where_there_are_any(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", spikes=np.ones((3, 2, 1)), labels=np.array([2, 0, 1]))
+    np.testing.assert_array_equal(read_labels(tmp_path / "in.npz"), [2, 0, 1])
+    np.savez(tmp_path / "in.npz", spikes=np.ones((3, 2, 1)))
+    assert read_labels(tmp_path / "in.npz") is None
 
 
 def test_missing_array_names_those_there(tmp_path: Path) -> None:
