@@ -165,8 +165,10 @@ def _shown(network: Network, name: str, x: _Sum) -> str:
         (source, delay), matrix = next(iter(x.terms.items()))
         if isinstance(network.nodes[source], Neuron) and not delay and _is_identity(matrix):
             return source
+    given = " and ".join(repr(before) for before in network.predecessors(name))
     raise ModelError(
-        f"Output {name!r} must show the neurons of one node as they are, not a transform or a sum.",
+        f"Output {name!r} must show the neurons of one node as they are, not a transform or a sum: "
+        f"it gets {given}.",
         hint="End the network with a neuron: LIF for spikes, LI to read a membrane potential.",
     )
 
