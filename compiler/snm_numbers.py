@@ -67,7 +67,7 @@ def _first(network: SnmNetwork, wrong: Bools, what: str, values: npt.NDArray[Any
     if found.size:
         more = f" (and {found.size - 1} more neurons)" if found.size > 1 else ""
         k = found[0]
-        yield f"{what.format(network.ids[k])}, not {values[k]:g}{more}"
+        yield f"{what.format(network.ids[k])}, not {values[k]:.10g}{more}"
 
 
 def check_neurons(network: SnmNetwork) -> None:
@@ -166,7 +166,7 @@ def _refuse_wide(network: SnmNetwork, wrong: Bools) -> None:
         "has numbers that no core holds exactly:",
         [
             f"weights, inputs and reset state of neuron {numbers} must be small multiples of one "
-            "number, in binary: 0.5 and 3 are, 0.1 and 3 are not"
+            f"number, within {_FLOAT_BITS} bits in all: 0.5 and 3 are, 0.1 and 3 are not"
         ]
         if wrong.any()
         else [],

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -224,7 +225,7 @@ def _numbers(field: str, values: Any, reasons: list[str]) -> Floats:
         if isinstance(values, dict):
             return _decoded(values)
         if not isinstance(values, list) or not set(map(type, values)) <= {int, float, bool}:
-            raise ValueError("a list of numbers")
+            raise ValueError(f"not {reprlib.repr(values)}")
         return np.array(values, np.float64).reshape(len(values))
     except (ValueError, OverflowError, TypeError, KeyError) as error:
         reasons.append(f"{field} must be a list of numbers, plain or encoded ({error})")
