@@ -103,17 +103,21 @@ def find_neuron(image: CoreImage, neuron: str) -> tuple[Population, int]:
     """
     form = re.fullmatch(r"(.+)\[\s*(\d{1,9}(?:\s*,\s*\d{1,9})*)\s*\]", neuron, re.DOTALL)
     if form is None:
-        known = ", ".join(f"{p.name}[0]" for p in image.manifest.populations) or "none"
+        known = ", ".join(
+            f"{p.name}[0] to {p.name}[{p.count - 1}]" for p in image.manifest.populations
+        )
         raise DataError(
-            f"A neuron must be named NAME[INDEX], not {neuron!r}.", hint=f"There are: {known} ..."
+            f"A neuron must be named NAME[INDEX], not {neuron!r}.",
+            hint=f"There are: {known or 'none'}.",
         )
     population = image.population(form[1])
     index = tuple(map(int, form[2].split(",")))
     shape = population.shape if len(index) > 1 else (population.count,)
     if len(index) != len(shape) or any(k >= n for k, n in zip(index, shape, strict=False)):
+        last = [[n - 1 for n in population.shape], [population.count - 1]]
+        wanted = " or ".join(map(str, last[: len(population.shape)]))
         raise DataError(
-            f"Index of {population.name!r} must be in {list(population.shape)}, or in "
-            f"[{population.count}], not {list(index)}.",
+            f"Index of {population.name!r} must be at most {wanted}, not {list(index)}.",
             hint="Indices count from 0.",
         )
     return population, int(np.ravel_multi_index(index, shape))
