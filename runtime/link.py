@@ -170,7 +170,10 @@ def _cannot_open(port: str, baud_hz: int, error: OSError | ValueError) -> LinkEr
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         found = available_ports()
         there = f"Ports that there are: {', '.join(found)}." if found else "There are no ports."
-        return LinkError(f"There is no port {port}.", hint=f"{there} Is the board plugged in?")
+        models = "" if "/" in port else " Targets without one: golden, verilator, virtual."
+        return LinkError(
+            f"There is no port {port}.", hint=f"{there} Is the board plugged in?{models}"
+        )
     if code in (errno.EBUSY, errno.EAGAIN):
         return LinkError(f"Port {port} is in use.", hint="Close the program that has it open.")
     if code in (errno.EACCES, errno.EPERM):
