@@ -98,7 +98,12 @@ def read_spec(path: Path | str) -> CoreSpec:
             f"Cannot read core specification {str(path)!r}: {why}.",
             hint=_SPEC_HINT,
         ) from None
-    return CoreSpec.from_json(text)
+    try:
+        return CoreSpec.from_json(text)
+    except SpecError as error:
+        raise SpecError(
+            f"{str(path)!r}: {error.what}", reasons=error.reasons, hint=error.hint
+        ) from None
 
 
 def read_spikes(path: Path | str) -> npt.NDArray[np.bool_]:

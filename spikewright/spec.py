@@ -280,7 +280,9 @@ class CoreSpec:
         except (ValueError, RecursionError) as error:
             raise SpecError(f"Core specification is not JSON: {error}.", hint=_JSON_HINT) from None
         if not isinstance(raw, dict):
-            raise SpecError("Core specification must be a JSON object.", hint=_JSON_HINT)
+            raise SpecError(
+                f"Core specification must be a JSON object, not {raw!r:.40}.", hint=_JSON_HINT
+            )
         return cls.from_dict(raw)
 
     @classmethod

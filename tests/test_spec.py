@@ -117,8 +117,8 @@ def test_json_of_some_fields() -> None:
         ("", "Core specification is not JSON: "),
         ('{"axons": 12', "Core specification is not JSON: "),
         ("[" * 100_000, "Core specification is not JSON: "),
-        ("[]", "Core specification must be a JSON object."),
-        ("null", "Core specification must be a JSON object."),
+        ("[]", "Core specification must be a JSON object, not []."),
+        ("null", "Core specification must be a JSON object, not None."),
         ('{"axon": 1, "b": 2}', "Core specification has unknown fields: 'axon', 'b'."),
         (
             '{"core_version": 99}',
