@@ -165,7 +165,10 @@ class Link(Closing):
 
 def _cannot_open(port: str, baud_hz: int, error: OSError | ValueError) -> LinkError:
     if isinstance(error, ValueError):
-        return LinkError(f"Port {port} cannot be opened at {baud_hz} baud: {error}.")
+        return LinkError(
+            f"Port {port} cannot be opened at {baud_hz} baud: {error}.",
+            hint="Take a baud rate that the port's driver has, such as 1000000 or 115200.",
+        )
     code = error.errno
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         found = available_ports()

@@ -241,7 +241,10 @@ class _Runner:
                     self._report(self._message)
                     self._report = None
         process.kill()
-        raise ToolError(f"{tool} did not finish in {_LIMIT_S:.0f} s.")
+        raise ToolError(
+            f"{tool} did not finish in {_LIMIT_S:.0f} s.",
+            hint="Run it when the machine is less busy, or build a smaller core.",
+        )
 
 
 @contextmanager

@@ -210,14 +210,21 @@ class LinkSpec:
         for name, low, high in (("max_payload", 64, 1024), ("window", 2, 64)):
             value = getattr(self, name)
             if not low <= value <= high or value & (value - 1):
-                raise SpecError(f"{name} must be a power of two in [{low}, {high}], not {value}.")
+                raise SpecError(
+                    f"{name} must be a power of two in [{low}, {high}], not {value}.",
+                    hint="Leave it out to get its default.",
+                )
         for name in ("clock_hz", "baud_hz"):
             if getattr(self, name) < 1:
-                raise SpecError(f"{name} must be at least 1, not {getattr(self, name)}.")
+                raise SpecError(
+                    f"{name} must be at least 1, not {getattr(self, name)}.",
+                    hint="Give it in Hz: 100_000_000 is 100 MHz.",
+                )
         if self.divisor < 4:
             raise SpecError(
                 f"baud_hz must be at most {self.clock_hz // 4} (a quarter of clock_hz), "
-                f"not {self.baud_hz}."
+                f"not {self.baud_hz}.",
+                hint="Take a lower baud_hz, or a faster clock.",
             )
         if abs(self.clock_hz - self.divisor * self.baud_hz) > self.divisor * self.baud_hz / 50:
             below = self.clock_hz // self.baud_hz

@@ -122,7 +122,11 @@ class CoreImage:
         if not reasons:
             reasons = image_faults(self)
         if reasons:
-            raise ImageError("Core image is not valid for its spec:", reasons=reasons)
+            raise ImageError(
+                "Core image is not valid for its spec:",
+                reasons=reasons,
+                hint="Correct these arrays, or compile the network again.",
+            )
 
     # Views
 

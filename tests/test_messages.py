@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from networks import options
 from spikewright.cli import main
 from spikewright.compiler import CompileOptions, compile_network
 from spikewright.errors import SpikewrightError
+from spikewright.frames import LinkSpec
 
 Nodes = dict[str, Any]
 SEMANTICS = ("--dt", "1", "--reset", "zero", "--no-reset-delay")
@@ -159,6 +161,42 @@ def test_network(case: str) -> None:
         compile_network(graph(change), chosen)
     text = message(caught.value)
     print(text)
+    assert [word for word in words if word not in text] == [], text
+
+
+IMAGES: dict[str, tuple[str, Any, tuple[str, ...]]] = {
+    "decay above 1": ("a_mem", 4097, ("a_mem", "4096", "4097")),
+    "neither subtract nor zero": ("reset_to", 2, ("reset_to", "1", "2")),
+    "wide threshold": ("v_threshold", 1 << 40, ("v_threshold", "2147483647", "1099511627776")),
+    "text": ("bias", "x", ("bias", "integers", "<U1")),
+    "no array": ("weights", None, ("weights", "None")),
+}
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_image(case: str) -> None:
+    name, value, words = IMAGES[case]
+    core = compile_network(graph(), options())
+    wrong: Any = value if value is None else np.full(core.spec.neurons, value)
+    arrays: dict[str, Any] = {name: wrong}
+    with pytest.raises(SpikewrightError) as caught:
+        replace(core, **arrays)
+    text = message(caught.value)
+    assert [word for word in words if word not in text] == [], text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("window", 3, ("power of two", "[2, 64]", "3")),
+        ("clock_hz", 0, ("clock_hz", "at least 1", "0")),
+        ("baud_hz", 90_000_000, ("baud_hz", "25000000", "90000000")),
+    ],
+)
+def test_link(field: str, value: int, words: tuple[str, ...]) -> None:
+    with pytest.raises(SpikewrightError) as caught:
+        LinkSpec(**{"clock_hz": 100_000_000, field: value})
+    text = message(caught.value)
     assert [word for word in words if word not in text] == [], text
 
 
