@@ -1,7 +1,9 @@
 """Files that users hand in and get back: spikes, specs, results; written whole or not at all."""
 
 import io
+import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from spikewright.target import RunResult
 __all__ = [
     "MAX_BYTES",
     "fit_spikes",
+    "merge_json",
     "read_arrays",
     "read_labels",
     "read_result",
@@ -47,6 +50,32 @@ def write_whole(path: Path | str, data: bytes) -> None:
             f"Cannot write {str(Path(path))!r}: {error.strerror}.",
             hint="Name a file in a folder that is there and that you may write to.",
         ) from None
+
+
+def merge_json(path: Path | str, entries: Mapping[str, Any]) -> None:
+    """Write entries of a JSON object, and leave the file's others as they are.
+
+    The file and its folder are made if they are not there.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or written, or is there and holds no JSON object.
+    """
+    target = Path(path)
+    try:
+        found = json.loads(target.read_text()) if target.exists() else {}
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Cannot add to {str(target)!r}: {error}.",
+            hint="Name a JSON file, or a new one in a folder that you may write to.",
+        ) from None
+    if not isinstance(found, dict):
+        raise DataError(
+            f"Cannot add to {str(target)!r}: it holds no JSON object.", hint="Name another file."
+        )
+    write_whole(target, (json.dumps(found | dict(entries), indent=2) + "\n").encode())
 
 
 def read_arrays(path: Path | str) -> Arrays:

@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -14,6 +15,7 @@ from spikewright.errors import DataError, SpecError
 from spikewright.files import (
     MAX_BYTES,
     fit_spikes,
+    merge_json,
     read_arrays,
     read_labels,
     read_result,
@@ -267,6 +269,22 @@ def test_result_without_spikes(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_result(path)
     assert error.value.what == f"{str(path)!r} has no array 'spikes'."
+
+
+def test_merged_json_keeps_other_entries(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "rows.json"
+    merge_json(path, {"a": 1, "b": 2})
+    merge_json(path, {"b": 3})
+    assert json.loads(path.read_text()) == {"a": 1, "b": 3}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "\xff"])
+def test_merging_into_what_is_no_object_changes_nothing(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match="Cannot add to"):
+        merge_json(path, {"a": 1})
+    assert path.read_bytes() == text.encode("latin-1")
 
 
 def test_write_whole_or_not_at_all(tmp_path: Path) -> None:

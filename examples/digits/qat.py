@@ -5,7 +5,6 @@ the integers. What is counted is always what the golden model reads of the image
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -28,11 +27,11 @@ from train import DT, Settings, evaluate, fit, to_nir, train
 
 from spikewright.compiler import CompileOptions
 from spikewright.compiler.qat import IntegerNetwork
-from spikewright.files import write_whole
+from spikewright.files import merge_json
 from spikewright.image import CoreImage
 from spikewright.target import RunResult, open_target
 
-__all__ = ["BARS", "ROUNDED", "TRAINED", "measure", "record", "rounded", "summary"]
+__all__ = ["BARS", "ROUNDED", "TRAINED", "measure", "rounded", "summary"]
 
 ROUNDED = {8: 100.0, 4: 97.0, 3: 95.0, 2: 80.0}
 TRAINED = {3: 95.0, 2: 70.0}
@@ -151,13 +150,6 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def record(path: Path, row: Mapping[str, Any]) -> None:
-    """Write the digits' row, and leave the file's others as they are."""
-    rows = json.loads(path.read_text()) if path.exists() else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(rows | {"digits": row}, indent=2) + "\n").encode())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the seeds, as many at a time as there are cores; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run in pool.map(partial(measure, quick=chosen.quick), range(chosen.seeds)):
             runs.append(run)
             console.print(f"seed {run['seed']}: {_shown(run['accuracy'])}; {run['seconds']:g} s")
-            record(chosen.out, summary(runs))
+            merge_json(chosen.out, {"digits": summary(runs)})
     result = summary(runs)
     console.print(f"mean: {_shown(result['mean'])}")
     console.print(f"bars: {_shown(result['bars'])}; {'met' if result['met'] else 'MISSED'}")

@@ -1,7 +1,6 @@
 """The digits at few bits: one epoch of everything, and the figures that come of it."""
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,3 @@ def test_bars_of_rounding_count_from_float(example: Any) -> None:
     for name in example.BARS:
         worse = run | {"accuracy": accuracy | {name: accuracy[name] - 0.01}}
         assert not example.summary([run, worse])["met"], name
-
-
-def test_other_rows_of_the_file_stay(example: Any, tmp_path: Path) -> None:
-    path = tmp_path / "new" / "accuracy.json"
-    example.record(path, {"met": False})
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"delays": 1}))
-    example.record(path, {"met": True})
-    assert json.loads(path.read_text()) == {"digits": {"met": True}, "delays": 1}
