@@ -15,7 +15,7 @@ help:
 	@echo "make test   lint, types and all tests (make test ARGS='-k core' for some of them)"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make train  train the demo's network again (installs torch)"
-	@echo "make accuracy  accuracy by weight bits, over 10 trainings (installs torch)"
+	@echo "make accuracy  accuracy by weight bits, and spikes equal to snnTorch's (installs torch)"
 	@echo "make bench  speed of the core and of its models"
 	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
 	@echo "make soak   lockstep at length, resumable"
@@ -37,6 +37,7 @@ train: $(VENV)/extras-torch,demo
 	$(RUN) examples/digits/train.py $(ARGS)
 
 accuracy: $(VENV)/extras-torch,demo
+	$(RUN) examples/agreement.py
 	$(RUN) examples/digits/qat.py $(ARGS)
 
 bench: tools $(VENV)/extras-dev
