@@ -21,7 +21,17 @@ from torch.nn import functional
 
 from spikewright.files import write_whole
 
-__all__ = ["DT", "Settings", "SpikingNetwork", "evaluate", "fit", "to_nir", "train"]
+__all__ = [
+    "DT",
+    "Settings",
+    "SpikingNetwork",
+    "as_input",
+    "evaluate",
+    "fit",
+    "leaky",
+    "to_nir",
+    "train",
+]
 
 DT = 1e-3
 """A timestep is a millisecond; snnTorch knows only beta, so any other would do as well."""
@@ -44,6 +54,18 @@ class Settings:
     slope: float = 5.0
 
 
+def leaky(settings: Settings, *, init_hidden: bool = False) -> snntorch.Leaky:
+    """The neurons of a layer; with ``init_hidden`` they keep their state themselves."""
+    return snntorch.Leaky(
+        beta=settings.beta,
+        threshold=1.0,
+        reset_mechanism="zero",
+        reset_delay=False,
+        spike_grad=surrogate.fast_sigmoid(settings.slope),
+        init_hidden=init_hidden,
+    )
+
+
 class SpikingNetwork(torch.nn.Module):
     """64-128-10, leaky integrate-and-fire, reset to zero in the timestep of the spike.
 
@@ -55,19 +77,9 @@ class SpikingNetwork(torch.nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.fc1 = torch.nn.Linear(PIXELS, settings.hidden)
-        self.hidden = self._leaky(settings)
+        self.hidden = leaky(settings)
         self.fc2 = torch.nn.Linear(settings.hidden, 10)
-        self.output = self._leaky(settings)
-
-    @staticmethod
-    def _leaky(settings: Settings) -> snntorch.Leaky:
-        return snntorch.Leaky(
-            beta=settings.beta,
-            threshold=1.0,
-            reset_mechanism="zero",
-            reset_delay=False,
-            spike_grad=surrogate.fast_sigmoid(settings.slope),
-        )
+        self.output = leaky(settings)
 
     def forward(self, spikes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Run ``float32[images, timesteps, 64]``; spikes of the hidden and of the output layer."""

@@ -25,7 +25,7 @@ def test_what_is_trained_is_what_runs(example: Any) -> None:
     accuracy = run["accuracy"]
     assert run["differences"] == 0
     assert accuracy["float"] > 0.6
-    assert all(accuracy[name] > accuracy["float"] - 0.1 for name in example.BARS)
+    assert all(accuracy[name] > accuracy["float"] - 0.1 for name in example.ROW.bars)
     assert accuracy["2 bit trained"] > accuracy["2 bit rounded"]
 
 
@@ -33,10 +33,10 @@ def test_bars_of_rounding_count_from_float(example: Any) -> None:
     accuracy = {"float": 0.98, "8 bit rounded": 0.979, "4 bit rounded": 0.976}
     accuracy |= {"3 bit trained": 0.97, "2 bit trained": 0.95}
     run = {"seed": 0, "accuracy": accuracy, "differences": 0, "seconds": 1.0}
-    result = example.summary([run, run])
+    result = example.ROW.summary([run, run])
     assert result["met"]
     assert result["bars"]["8 bit rounded"] == pytest.approx(0.978)
-    assert not example.summary([run, run | {"differences": 1}])["met"]
-    for name in example.BARS:
+    assert not example.ROW.summary([run, run | {"differences": 1}])["met"]
+    for name in example.ROW.bars:
         worse = run | {"accuracy": accuracy | {name: accuracy[name] - 0.01}}
-        assert not example.summary([run, worse])["met"], name
+        assert not example.ROW.summary([run, worse])["met"], name
