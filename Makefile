@@ -36,8 +36,9 @@ lint: $(VENV)/extras-dev
 train: $(VENV)/extras-torch,demo
 	$(RUN) examples/digits/train.py $(ARGS)
 
-accuracy: $(VENV)/extras-torch,demo
+accuracy: tools $(VENV)/extras-fpga,torch,demo
 	$(RUN) examples/agreement.py
+	$(RUN) examples/digits/conv.py $(ARGS)
 	$(RUN) examples/digits/qat.py $(ARGS)
 
 bench: tools $(VENV)/extras-dev
