@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -102,13 +102,12 @@ def least_bits(
     else:
         raise _none_keeps(tried, reference, keep, labels is not None)
     image = to_image(network, circuit, formats, options, calibration=spikes, passes=passes)
-    search = BitsSearch(
-        measure="agreement" if labels is None else "accuracy",
-        reference=reference,
-        keep=keep,
-        samples=len(spikes),
-        tried=tuple(tried),
-    )
+    measure: Literal["accuracy", "agreement"] = "agreement" if labels is None else "accuracy"
+    return _with_search(image, BitsSearch(measure, reference, keep, len(spikes), tuple(tried)))
+
+
+def _with_search(image: CoreImage, search: BitsSearch) -> CoreImage:
+    """The image with the search in its report."""
     report = replace(CompileReport.of(image), search=search)
     manifest = image.manifest.model_copy(update={"report": report.to_dict()})
     return replace(image, manifest=manifest)
