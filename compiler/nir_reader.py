@@ -174,8 +174,10 @@ def _unknown_nodes(data: bytes) -> list[str]:
     return found
 
 
-def _refuse_other_files(data: bytes) -> None:
+def _refuse_links(data: bytes) -> None:
     """HDF5 can take arrays from any file of this machine; a network has no reason to.
+
+    Nor to name anything twice: that leads readers in circles.
 
     Raises
     ------
@@ -187,17 +189,25 @@ def _refuse_other_files(data: bytes) -> None:
 
     def visit_link(path: str, link: Any) -> None:
         if isinstance(link, h5py.ExternalLink):
-            found.append(path)
+            found.append(f"{path!r} lies in another file")
+        elif not isinstance(link, h5py.HardLink):
+            found.append(f"{path!r} is a link")
+        else:
+            address = h5py.h5o.get_info(file.id, path.encode()).addr
+            if address in seen:
+                found.append(f"{path!r} is there under another name too")
+            seen.add(address)
 
     def visit(path: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
-            found.append(path)
+            found.append(f"{path!r} lies in another file")
 
     with h5py.File(io.BytesIO(data), "r") as file:
+        seen = {h5py.h5o.get_info(file.id).addr}
         file.visititems_links(visit_link)
         file.visititems(visit)
     if found:
-        raise ValueError(f"{found[0]!r} lies in another file")
+        raise ValueError(found[0])
 
 
 def _read(data: bytes) -> bytes:
@@ -205,7 +215,7 @@ def _read(data: bytes) -> bytes:
     import nir
 
     try:
-        _refuse_other_files(data)
+        _refuse_links(data)
         # The graph is checked by the compiler, with messages that name its nodes.
         graph, arrays = describe(nir.read(io.BytesIO(data), type_check=False))
         size = sum(array.nbytes for array in arrays.values())
