@@ -51,9 +51,13 @@ def in_a_fork(work: Callable[[], bytes]) -> tuple[int, bytes]:
     if not pid:
         signal.alarm(LIMIT_S)
         os.close(read)
-        with os.fdopen(write, "wb") as out:
-            out.write(work())
-        os._exit(0)
+        code = 1
+        try:
+            with os.fdopen(write, "wb") as out:
+                out.write(work())
+            code = 0
+        finally:
+            os._exit(code)  # whatever happened, it must not go on as its parent would
     os.close(write)
     with os.fdopen(read, "rb") as answer:
         result = answer.read()
