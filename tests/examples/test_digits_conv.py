@@ -41,9 +41,12 @@ def test_bars_and_differences_count(example: Any) -> None:
 def test_every_run_starts_from_a_cleared_state(example: Any) -> None:
     torch.manual_seed(1)
     network = example.layers(importlib.import_module("train").Settings())
+    for parameter in network.parameters():
+        parameter.data *= 4
     spikes = torch.from_numpy((np.random.default_rng(1).random((3, 8, 64)) < 0.5).astype("f4"))
     with torch.no_grad():
         once, again = example.run(network, spikes), example.run(network, spikes)
+    assert once.any()
     assert torch.equal(once, again)
     assert once.shape == (3, 8, 10)
 
