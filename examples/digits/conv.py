@@ -30,7 +30,7 @@ EPOCHS = 60
 LOCKSTEP_IMAGES = 50
 SAMPLE = torch.zeros(1, 1, 8, 8)
 COARSE = CompileOptions(weight_bits=4, percentile=97.0)
-"""The percentile that is best for the dense network, see ``qat.py``; none was tried here."""
+"""The percentile that is best for the dense network, see ``qat.py``; not tuned here."""
 
 ROW = Row(
     key="convolutional",
