@@ -492,8 +492,16 @@ def test_board_runs_an_image_and_ends_with_ctrl_c(
 
 @contextmanager
 def process(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
-    """The command in a process of its own, which does not outlive the block."""
-    command = [COMMAND, *map(str, arguments)]
+    """The command in a process of its own, which does not outlive the block.
+
+    It listens to SIGINT even if this process does not, as where a shell started it beside itself.
+    """
+    listen = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", listen, COMMAND, *map(str, arguments)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as running:
         try:

@@ -128,7 +128,7 @@ def test_explain(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("neuron", "more", "message"),
     [
         ("hidden", (), "A neuron must be named NAME[INDEX], not 'hidden'."),
-        ("hidden[12]", (), "or in [12], not [12]"),
+        ("hidden[12]", (), "must be at most [11], not [12]"),
         ("none[0]", (), "Image has no population 'none'"),
         ("hidden[0]", ("--sample", 4), "Sample must be in [0, 3], not 4."),
     ],
