@@ -17,7 +17,7 @@ from .fit import check_size, draft_spec, fit, needs_of
 from .frontend import from_nir, read_nir
 from .fuse import fuse_thresholds
 from .graph import Network
-from .ir import Circuit, Quantized
+from .ir import Circuit, Placement, Quantized
 from .levels import assign_levels
 from .lower import lower
 from .options import CompileOptions, Discretization
@@ -151,8 +151,7 @@ def to_image(
     quantized = quantize(circuit, draft, options.percentile, options.scaling)
     passes.write("quantize", lambda: describe_quantized(quantized))
     check_quantized(circuit, quantized, draft)
-    draft = replace(draft, sparse=_wants_sparse(circuit, quantized, draft, options, spec))
-    placement = place(circuit, quantized, draft.lanes, draft.sparse)
+    placement, draft = _place(circuit, quantized, draft, options, spec)
     passes.write("place", lambda: describe_placement(placement))
     check_placement(circuit, placement, draft.lanes)
     fitted = fit(needs_of(placement, quantized, draft.lanes), draft, spec)
@@ -172,22 +171,24 @@ def to_image(
     return replace(image, manifest=manifest)
 
 
-def _wants_sparse(
+def _place(
     circuit: Circuit,
     quantized: Quantized,
     draft: CoreSpec,
     options: CompileOptions,
     spec: CoreSpec | None,
-) -> bool:
-    """Whether rows are sparse: as the spec or the options say, else where it pays."""
+) -> tuple[Placement, CoreSpec]:
+    """The placement, and the draft with rows as the spec or the options say, else as it pays."""
     if spec is not None or options.sparse is not None:
-        return draft.sparse
-    sparse = len(place(circuit, quantized, draft.lanes, True).rows["weights"])
+        return place(circuit, quantized, draft.lanes, draft.sparse), draft
+    sparse = place(circuit, quantized, draft.lanes, True)
     try:
-        dense = len(place(circuit, quantized, draft.lanes).rows["weights"])
+        dense = place(circuit, quantized, draft.lanes)
     except ModelError:  # several delays between two neurons
-        return True
-    return sparse <= _PAYS * dense
+        return sparse, replace(draft, sparse=True)
+    if len(sparse.rows["weights"]) <= _PAYS * len(dense.rows["weights"]):
+        return sparse, replace(draft, sparse=True)
+    return dense, draft
 
 
 def circuit_of(
