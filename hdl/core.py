@@ -199,7 +199,6 @@ class Core(wiring.Component):
         scheduler: Scheduler,
     ) -> None:
         """Register every access; reads then follow the pipelines, which are idle."""
-        spec = self._spec
         # Each memory has registers of its own, loaded by its own writes: they can stand near it.
         for target, name, code in (
             (rows, "weight", Region.WEIGHTS),
@@ -214,6 +213,18 @@ class Core(wiring.Component):
                     getattr(target, f"{name}_addr").eq(self.host.index),
                     getattr(target, f"{name}_data").as_value().eq(self.host.w_data),
                 ]
+        self._connect_reads(m, rows, acc, neurons, scheduler)
+
+    def _connect_reads(
+        self,
+        m: Module,
+        rows: RowFetch,
+        acc: Accumulators,
+        neurons: NeuronUpdate,
+        scheduler: Scheduler,
+    ) -> None:
+        """Follow a read through the pipelines to ``r_data``; nothing moves without one."""
+        spec = self._spec
         region = Signal.like(self.host.region)
         index = Signal.like(self.host.index)
         reading = Signal(range(HOST_READ_LATENCY))
