@@ -13,7 +13,7 @@ from .graph import Network, Neuron
 from .ir import Circuit, Placement, Quantized
 from .options import Discretization
 
-__all__ = ["emit"]
+__all__ = ["directory", "emit"]
 
 _STATE = ("a_mem", "a_syn", "bias", "v_threshold", "reset", "reset_to", "refractory")
 
@@ -38,12 +38,12 @@ def emit(
         spec=spec,
         level_groups=np.array(placement.level_groups),
         manifest=_manifest(network, circuit, quantized, placement, discretization, report),
-        **_directory(placement, spec),
+        **directory(placement, spec),
         **parameters,
     )
 
 
-def _directory(placement: Placement, spec: CoreSpec) -> dict[str, Any]:
+def directory(placement: Placement, spec: CoreSpec) -> dict[str, Any]:
     """Weights, and descriptors moved to where the spec has their sources."""
     axons = placement.lines
     arrays = {name: placement.rows[name] for name in ("weights", "delays")}

@@ -1,7 +1,7 @@
 """Placement: axons and neuron slots of every population, and the weight rows of every source."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -15,13 +15,13 @@ from spikewright.manifest import Population as Range
 from .ir import Circuit, Placement, Quantized
 from .matrices import rows_of
 
-__all__ = ["place"]
+__all__ = ["Synapses", "place", "weight_rows"]
 
 Rows = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Synapses:
+class Synapses:
     """Nonzero weights one by one: row of the source, slot of the target; sources there are."""
 
     row: npt.NDArray[np.int32]
@@ -74,8 +74,18 @@ def place(circuit: Circuit, quantized: Quantized, lanes: int, sparse: bool = Fal
         level_groups.append((slots - start) // lanes)
     placement = Placement(inputs, populations, tuple(level_groups), {})
     synapses = _synapses(circuit, quantized, placement, lanes)
-    rows = _sparse_rows(synapses) if sparse else _dense_rows(synapses, placement)
-    return Placement(inputs, populations, tuple(level_groups), rows)
+    return replace(placement, rows=weight_rows(synapses, placement, sparse))
+
+
+def weight_rows(synapses: Synapses, placement: Placement, sparse: bool) -> Rows:
+    """Words and descriptors of all sources, as in :class:`Placement`, which is otherwise complete.
+
+    Raises
+    ------
+    ModelError
+        As :func:`place`.
+    """
+    return _sparse_rows(synapses) if sparse else _dense_rows(synapses, placement)
 
 
 def _range(
@@ -109,9 +119,7 @@ def _words(matrix: csr_array, group: npt.NDArray[np.int64], sparse: bool) -> int
     return int((last - first + 1)[last >= 0].sum())
 
 
-def _synapses(
-    circuit: Circuit, quantized: Quantized, placement: Placement, lanes: int
-) -> _Synapses:
+def _synapses(circuit: Circuit, quantized: Quantized, placement: Placement, lanes: int) -> Synapses:
     """Every nonzero weight where it lies."""
     lines = placement.lines
     parts = []
@@ -127,10 +135,10 @@ def _synapses(
         parts.append((row.astype(np.int32), slot.astype(np.int32), delay, matrix.data[stored]))
     row, slot, delay, weight = (np.concatenate(part) for part in zip(*parts, strict=True))
     sources = lines + sum(placement.level_groups) * lanes
-    return _Synapses(row, slot, delay, weight.astype(np.int16), sources, lanes)
+    return Synapses(row, slot, delay, weight.astype(np.int16), sources, lanes)
 
 
-def _dense_rows(synapses: _Synapses, placement: Placement) -> Rows:
+def _dense_rows(synapses: Synapses, placement: Placement) -> Rows:
     """Words and descriptors of rows that run from the first group they reach to the last."""
     row, group = synapses.row, synapses.group
     last = np.full(synapses.sources, -1)
@@ -153,7 +161,7 @@ def _dense_rows(synapses: _Synapses, placement: Placement) -> Rows:
     }
 
 
-def _sparse_rows(synapses: _Synapses) -> Rows:
+def _sparse_rows(synapses: Synapses) -> Rows:
     """Words and descriptors of rows whose words have a neuron group each."""
     groups = int(synapses.group.max(initial=0)) + 1
     copy, copies = _copies(synapses)
@@ -168,7 +176,7 @@ def _sparse_rows(synapses: _Synapses) -> Rows:
     }
 
 
-def _copies(synapses: _Synapses) -> tuple[npt.NDArray[np.int64], int]:
+def _copies(synapses: Synapses) -> tuple[npt.NDArray[np.int64], int]:
     """Number each synapse among those from its source to its neuron, and one over the highest.
 
     Synapses of one number can share words.
@@ -182,7 +190,7 @@ def _copies(synapses: _Synapses) -> tuple[npt.NDArray[np.int64], int]:
     return copy, int(copy.max(initial=0)) + 1
 
 
-def _fill(synapses: _Synapses, word: npt.NDArray[np.int64], words: int) -> Rows:
+def _fill(synapses: Synapses, word: npt.NDArray[np.int64], words: int) -> Rows:
     """Weights and delays, each synapse in its word."""
     weights = np.zeros((words, synapses.lanes), np.int16)
     delays = np.zeros((words, synapses.lanes), np.uint8)
@@ -191,7 +199,7 @@ def _fill(synapses: _Synapses, word: npt.NDArray[np.int64], words: int) -> Rows:
     return {"weights": weights, "delays": delays}
 
 
-def _refuse(synapses: _Synapses, placement: Placement) -> None:
+def _refuse(synapses: Synapses, placement: Placement) -> None:
     """Say which synapses want the same place."""
     key = synapses.row.astype(np.int64) << 32 | synapses.slot
     order = np.argsort(key, kind="stable")

@@ -1,5 +1,6 @@
 """SuperNeuroMAT networks as core images, spike for spike; what no core does exactly is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from spikewright.fixed import DECAY_ONE, signed_range
 from spikewright.image import CoreImage, Manifest, Population
 from spikewright.spec import CoreSpec
 
+from .emit import directory
 from .fit import Needs, fit
+from .ir import Placement
 from .options import CompileOptions
+from .place import Synapses, weight_rows
 from .snm_delays import fold_delays
 from .snm_numbers import (
     SnmIntegers,
@@ -123,24 +127,30 @@ def _emit(
     neurons = len(order) + -len(order) % draft.lanes
     fit(_needs(network, len(lines), neurons, 0), draft, spec)  # before matrices of its size
     index = {number: k for k, number in enumerate(network.ids.tolist())}
-    fed = slot[[index[number] for number, _ in lines]]
-    weights = np.zeros((len(lines) + neurons, neurons), np.int16)
-    delays = np.zeros(weights.shape, np.uint8)
-    weights[np.arange(len(lines)), fed] = raw.line_weight
-    ends = len(lines) + slot[network.pre], slot[network.post]
-    weights[ends], delays[ends] = raw.weight, network.delay - 1
-    rows = _rows(weights, delays, draft.lanes)
-    fitted = fit(_needs(network, len(lines), neurons, len(rows["weights"])), draft, spec)
-    directory = {name: rows[name] for name in ("weights", "delays")}
-    for name in ("first_word", "word_count", "first_group"):
-        directory[name] = np.zeros(fitted.sources, np.int64)
-        directory[name][: len(lines)] = rows[name][: len(lines)]
-        directory[name][fitted.axons : fitted.axons + neurons] = rows[name][len(lines) :]
+    fed = slot[np.array([index[number] for number, _ in lines], np.int64)]
+    weight = np.concatenate([raw.line_weight, raw.weight]).astype(np.int16)
+    some = weight != 0
+    row = np.concatenate([np.arange(len(lines)), len(lines) + slot[network.pre]])
+    delay = np.concatenate([np.zeros(len(lines), np.int64), network.delay - 1])
+    synapses = Synapses(
+        row=row[some].astype(np.int32),
+        slot=np.concatenate([fed, slot[network.post]])[some].astype(np.int32),
+        delay=delay[some].astype(np.uint8),
+        weight=weight[some],
+        sources=len(lines) + neurons,
+        lanes=draft.lanes,
+    )
+    inputs = {"lines": Population(name="lines", first=0, count=len(lines))} if lines else {}
+    populations = {"neurons": Population(name="neurons", first=0, count=neurons)}
+    placement = Placement(inputs, populations, (neurons // draft.lanes,), {})
+    placement = replace(placement, rows=weight_rows(synapses, placement, draft.sparse))
+    words = len(placement.rows["weights"])
+    fitted = fit(_needs(network, len(lines), neurons, words), draft, spec)
     return CoreImage(
         spec=fitted,
-        level_groups=np.array([neurons // fitted.lanes]),
+        level_groups=np.array(placement.level_groups),
         manifest=_manifest(network, lines, order, exact_timesteps(network, raw, fitted)),
-        **directory,
+        **directory(placement, fitted),
         **_parameters(network, raw, slot, fitted),
     )
 
@@ -153,26 +163,6 @@ def _needs(network: SnmNetwork, axons: int, neurons: int, words: int) -> Needs:
         delay_slots=1 << (int(network.delay.max(initial=1)) - 1).bit_length(),
         refractory_bits=int(network.refractory.max(initial=0)).bit_length(),
     )
-
-
-def _rows(
-    weights: npt.NDArray[np.int16], delays: npt.NDArray[np.uint8], lanes: int
-) -> dict[str, npt.NDArray[Any]]:
-    """Words and descriptors: from a source's first group with a synapse to its last."""
-    sources, slots = weights.shape
-    words = weights.reshape(sources, slots // lanes, lanes)
-    used = np.asarray((words != 0).any(axis=2))
-    first = used.argmax(axis=1)
-    count = np.where(used.any(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1) - first, 0)
-    group = np.arange(used.shape[1])
-    covered = (group >= first[:, None]) & (group < (first + count)[:, None])
-    return {
-        "weights": words[covered],
-        "delays": delays.reshape(words.shape)[covered],
-        "first_word": np.where(count > 0, np.cumsum(count) - count, 0),
-        "word_count": count,
-        "first_group": first,
-    }
 
 
 def _parameters(

@@ -383,3 +383,16 @@ def test_the_command_compiles_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "dt must be left out" in capsys.readouterr().err
     assert main([*command[:4], "--calibrate", str(model)]) == 2
     assert "are for NIR files" in capsys.readouterr().err
+
+
+def test_sparse_rows_give_the_same_spikes(tmp_path: Path) -> None:
+    model = tmp_path / "net.json"
+    model.write_bytes(changed())
+    sparse, dense = (
+        compile_superneuromat(model, CompileOptions(sparse=each)) for each in (True, False)
+    )
+    assert sparse.spec.sparse
+    spikes = np.random.default_rng(5).random((2, 40, sparse.spec.axons)) < 0.4
+    expected = GoldenModel(dense, 2).run(spikes).spikes
+    assert expected.any()
+    assert (GoldenModel(sparse, 2).run(spikes).spikes == expected).all()
