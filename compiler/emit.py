@@ -28,7 +28,7 @@ def emit(
     report: Mapping[str, Any],
 ) -> CoreImage:
     """Fill an image. Neuron slots in use by no population never spike."""
-    parameters = {name: np.zeros(spec.neurons, np.int64) for name in _STATE}
+    parameters: dict[str, Any] = {name: np.zeros(spec.neurons, np.int64) for name in _STATE}
     parameters["v_threshold"][:] = signed_range(spec.state_bits)[1]
     parameters["reset_to"][:] = 1
     for name, raw in quantized.populations.items():

@@ -167,7 +167,7 @@ def _needs(network: SnmNetwork, axons: int, neurons: int, words: int) -> Needs:
 
 def _parameters(
     network: SnmNetwork, raw: SnmIntegers, slot: Ints, spec: CoreSpec
-) -> dict[str, Ints]:
+) -> dict[str, Any]:
     """Neurons' parameters; slots in use by none never spike."""
     low, high = signed_range(spec.state_bits)
     never = {"v_threshold": high, "reset_to": 1}

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from spikewright.image import CoreImage
 
-__all__ = ["FanIn"]
+__all__ = ["FanIn", "integrate_rows"]
 
 Array = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -23,6 +23,8 @@ class FanIn:
     Parameters
     ----------
     image : CoreImage
+    weights : int64[W, lanes]
+        In place of the image's.
     sources : int64[sources]
         Rows of the image's directory.
     updated : int
@@ -30,10 +32,10 @@ class FanIn:
         integrated: what arrives there counts for the next timestep.
     """
 
-    def __init__(self, image: CoreImage, sources: Array, updated: int) -> None:
+    def __init__(self, image: CoreImage, weights: Array, sources: Array, updated: int) -> None:
         spec = image.spec
         row, word, group = image.row_words(sources)
-        weights = image.weights[word]
+        weights = weights[word]
         self._count = image.word_count[sources].astype(np.int64)
         self._first = np.cumsum(self._count) - self._count
         nonzero = np.bincount(row, np.count_nonzero(weights, axis=1), len(sources))
@@ -90,3 +92,35 @@ class FanIn:
                 acc[sample, ring] += sums.astype(np.int64).reshape(slots, neurons)
         cycles, operations = (pending.astype(np.int64) @ self._costs[active]).T
         return cycles, operations
+
+
+def integrate_rows(
+    acc: Array, image: CoreImage, weights: Array, sources: Array, updated: int, timestep: int
+) -> tuple[Array, Array]:
+    """Add the rows of some sources to one sample's accumulators, with weights that may change.
+
+    Parameters
+    ----------
+    acc : int64[delay_slots, neurons]
+        Added to in place.
+    image : CoreImage
+    weights : int64[W, lanes]
+        In place of the image's.
+    sources : int64[n]
+        Those that spiked.
+    updated, timestep : int
+        As for :class:`FanIn`.
+
+    Returns
+    -------
+    cycles, synaptic_operations : int64[1]
+    """
+    spec = image.spec
+    row, word, group = image.row_words(sources)
+    neuron = group[:, None] * spec.lanes + np.arange(spec.lanes)
+    delay = image.delays[word].astype(np.int64)
+    slot = (timestep + delay + (neuron < updated)) % spec.delay_slots
+    delivered = weights[word]
+    np.add.at(acc, (slot, neuron), delivered)
+    cycles = np.maximum(np.bincount(row, minlength=len(sources)), 1).sum(keepdims=True)
+    return cycles, np.array([np.count_nonzero(delivered)])

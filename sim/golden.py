@@ -11,7 +11,8 @@ from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 from spikewright.target import Progress, RunResult, check_spikes
 
-from .fanin import FanIn
+from .fanin import FanIn, integrate_rows
+from .plasticity import Plasticity, trace_after, trace_step
 
 __all__ = [
     "GoldenModel",
@@ -23,6 +24,7 @@ __all__ = [
     "membrane_potential",
     "synaptic_current",
     "update",
+    "update_level",
 ]
 
 Array = npt.NDArray[np.int64]
@@ -33,6 +35,9 @@ BATCH_NEURONS = 1 << 12
 for the cache and for BLAS to stay on one thread (on two busy cores, two threads take 4 times as
 long for such small products)."""
 
+
+_NOT_PLASTIC = "This core cannot learn: its spec has no plasticity."
+_NOT_PLASTIC_HINT = "Compile for a spec with plasticity 'window' or 'trace'."
 
 # One neuron's update. All of these work on whole arrays, elementwise; the last axis is neurons.
 
@@ -69,17 +74,53 @@ def membrane_potential(v: Array, i: Array, neurons: Neurons, spec: CoreSpec) -> 
     return v, v != wide
 
 
-def fire(v: Array, neurons: Neurons) -> tuple[Array, Bools]:
-    """Compare ``v > v_threshold``, strictly; v after the reset of those that spike, and spikes."""
-    spikes = v > neurons.v_threshold
+def fire(v: Array, neurons: Neurons, h: Array | int = 0) -> tuple[Array, Bools]:
+    """Compare ``v > v_threshold + h``, strictly; v after the reset of those that spike, spikes."""
+    spikes = v > neurons.v_threshold + h
     after = np.where(neurons.reset_to, neurons.reset, v - neurons.reset)
     return np.where(spikes, after, v), spikes
 
 
+def strongest(candidates: Bools, above: Array, winners: int) -> Bools:
+    """The candidates that are furthest above their thresholds, of equal ones the first.
+
+    Parameters
+    ----------
+    candidates : bool[samples, n]
+    above : int64[samples, n]
+    winners : int
+        At most so many of each sample.
+    """
+    order = np.argsort(np.where(candidates, -above, np.iinfo(np.int64).max), axis=1, kind="stable")
+    best = np.zeros_like(candidates)
+    np.put_along_axis(best, order[:, :winners], values=True, axis=1)
+    return best & candidates
+
+
 def update(
-    v: Array, i: Array, refractory: Array, acc: Array, neurons: Neurons, spec: CoreSpec
+    v: Array,
+    i: Array,
+    refractory: Array,
+    acc: Array,
+    neurons: Neurons,
+    spec: CoreSpec,
+    h: Array | int = 0,
 ) -> tuple[Array, Array, Array, Bools, Bools]:
-    """Update neurons once.
+    """Update neurons once, without winners: :func:`update_level` but for the candidates."""
+    return update_level(v, i, refractory, acc, neurons, spec, h)[:5]
+
+
+def update_level(
+    v: Array,
+    i: Array,
+    refractory: Array,
+    acc: Array,
+    neurons: Neurons,
+    spec: CoreSpec,
+    h: Array | int = 0,
+    winners: int = 0,
+) -> tuple[Array, Array, Array, Bools, Bools, Array]:
+    """Update neurons of a level once.
 
     Parameters
     ----------
@@ -91,6 +132,10 @@ def update(
         Their parameters.
     spec : CoreSpec
         Gives ``state_bits`` and ``fraction_bits``.
+    h : int64[..., n]
+        Threshold offsets.
+    winners : int
+        Let at most so many neurons spike, and if one does set v of all others to 0; 0 lets all.
 
     Returns
     -------
@@ -99,17 +144,26 @@ def update(
     spikes : bool[..., n]
     clamped : bool[..., n]
         Where i or v saturated.
+    candidates : int64[...]
+        Neurons above their thresholds, winners or not.
 
     Source: design section 3.
     """
     i, clamped_i = synaptic_current(i, acc, neurons, spec)
     held = refractory > 0
     updated, clamped_v = membrane_potential(v, i, neurons, spec)
-    after, spikes = fire(updated, neurons)
+    after, spikes = fire(updated, neurons, h)
     spikes &= ~held
-    v = np.where(held, v, after)
+    candidates = spikes.sum(axis=-1)
+    if winners:
+        met = np.where(held, v, updated)
+        spikes = strongest(spikes, met - neurons.v_threshold - h, winners)
+        rest = np.where(spikes.any(axis=-1, keepdims=True), 0, met)
+        v = np.where(spikes, after, rest)
+    else:
+        v = np.where(held, v, after)
     refractory = np.where(spikes, neurons.refractory, refractory - held)
-    return v, i, refractory, spikes, clamped_i | (clamped_v & ~held)
+    return v, i, refractory, spikes, clamped_i | (clamped_v & ~held), candidates
 
 
 @dataclass(frozen=True)
@@ -118,21 +172,27 @@ class _Level:
 
     where: slice
     neurons: Neurons
+    sources: Array
+    updated: int
     fan_in: FanIn
+    winners: int
 
 
-def _levels(image: CoreImage) -> list[_Level]:
+def _levels(image: CoreImage, weights: Array) -> list[_Level]:
     """The levels in order; before the first, axons and the last level's neurons are integrated."""
     spec = image.spec
+    winners = np.zeros(len(image.level_groups), int)
+    if image.level_winners is not None:
+        winners += image.level_winners
     ends = np.cumsum(image.level_groups, dtype=np.int64) * spec.lanes
     starts = ends - image.level_groups.astype(np.int64) * spec.lanes
     axons, neurons = np.arange(spec.axons), np.arange(spec.axons, spec.sources)
     sources, updated = np.concatenate([axons, neurons[starts[-1] : ends[-1]]]), 0
     levels = []
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+    for start, end, most in zip(starts.tolist(), ends.tolist(), winners.tolist(), strict=True):
         where = slice(start, end)
-        fan_in = FanIn(image, sources, updated)
-        levels.append(_Level(where, Neurons.of(image, where), fan_in))
+        fan_in = FanIn(image, weights, sources, updated)
+        levels.append(_Level(where, Neurons.of(image, where), sources, updated, fan_in, most))
         sources, updated = neurons[where], end
     return levels
 
@@ -204,15 +264,28 @@ class GoldenModel:
         Accumulators; slot ``t % delay_slots`` is the one that timestep t consumes.
     timestep : int
         Timesteps since the state was cleared.
+    y : int64[samples, neurons]
+        Post traces; they stay 0 unless the core learns.
+    h : int64[samples, neurons]
+        Threshold offsets; 0 without ``adaptive_threshold``. Not cleared.
+    plasticity : Plasticity or None
+        What learns; None without plasticity.
     """
 
     def __init__(self, image: CoreImage, samples: int = 1) -> None:
         self.image = image
-        self._levels = _levels(image)
+        self.plasticity = Plasticity(image) if image.spec.plastic else None
+        self._levels = _levels(image, image.weights)
+        self._is_stale = False
+        self._offsets = np.zeros(image.spec.neurons, np.int64)
+        if image.h is not None:
+            self._offsets += image.h
         self.clear(samples)
 
     def clear(self, samples: int | None = None) -> None:
-        """Clear state, accumulators and pending spikes, and go back to timestep 0.
+        """Clear state, accumulators, traces and pending spikes, and go back to timestep 0.
+
+        What was learned stays: weights, eligibilities, threshold offsets, random register.
 
         Parameters
         ----------
@@ -228,27 +301,48 @@ class GoldenModel:
             self.samples = samples
         spec = self.image.spec
         shape = (self.samples, spec.neurons)
-        self.v, self.i, self.refractory = (np.zeros(shape, np.int64) for _ in range(3))
+        self.v, self.i, self.refractory, self.y = (np.zeros(shape, np.int64) for _ in range(4))
+        self.h = np.broadcast_to(self._offsets, shape).copy()
         self.acc = np.zeros((self.samples, spec.delay_slots, spec.neurons), np.int64)
         self.timestep = 0
         last = self._levels[-1].where
         self._pending = np.zeros((self.samples, last.stop - last.start), np.bool_)
+        if self.plasticity is not None:
+            self.plasticity.clear()
 
-    def step(self, axon_spikes: Bools) -> StepResult:
+    def learned_image(self) -> CoreImage:
+        """The image with all that was learned since in it; runs and learns on where this stands.
+
+        Raises
+        ------
+        SpikewrightError
+            The spec has no plasticity.
+        """
+        if self.plasticity is None:
+            raise SpikewrightError(_NOT_PLASTIC, hint=_NOT_PLASTIC_HINT)
+        return self.plasticity.learned(self.h[0] if self.image.h is not None else None)
+
+    def step(self, axon_spikes: Bools, *, learn: bool = False, reward: int = 0) -> StepResult:
         """Run one timestep.
 
         Parameters
         ----------
         axon_spikes : bool[samples, axons]
             Axons that the spec has beyond these stay silent.
+        learn : bool
+            Let weights, traces and threshold offsets change; one sample at a time.
+        reward : int
+            Q1.6, -128 to 127; of use with a spec that has ``reward``.
 
         Raises
         ------
         SpikewrightError
-            Another dtype or number of samples, or more axons than the spec has.
+            Another dtype or number of samples, more axons than the spec has, or learning without
+            plasticity or with several samples.
         """
         spec, image = self.image.spec, self.image
         check_spikes(axon_spikes, spec, "[samples, axons]", self.samples)
+        self._prepare(learn)
         axons = np.zeros((self.samples, spec.axons), np.bool_)
         axons[:, : axon_spikes.shape[1]] = axon_spikes
         spikes = np.zeros((self.samples, spec.neurons), np.bool_)
@@ -260,21 +354,70 @@ class GoldenModel:
         overhead = spec.integrate_overhead
         slot = self.timestep % spec.delay_slots
         for level in self._levels:
-            row_cycles, delivered = level.fan_in.integrate(self.acc, pending, self.timestep)
+            row_cycles, delivered = self._integrate(level, pending, learn)
             cycles += row_cycles + overhead * pending.any(axis=1)
             operations += delivered
             at = (slice(None), level.where)
             consumed[at] = self.acc[:, slot, level.where]
             self.acc[:, slot, level.where] = 0
-            self.v[at], self.i[at], self.refractory[at], pending, clamped = update(
-                self.v[at], self.i[at], self.refractory[at], consumed[at], level.neurons, spec
-            )
+            pending, clamped, passes = self._update(level, consumed[at], learn)
             spikes[at] = pending
             saturations += clamped.sum(axis=1)
+            groups = (level.where.stop - level.where.start) // spec.lanes
+            cycles += passes * (groups + spec.update_latency)
             overhead = spec.update_latency + spec.integrate_overhead
+        if learn and self.plasticity is not None:
+            cycles += spec.learn_overhead + self.plasticity.post_events(spikes[0], reward)
+            self._is_stale = True
         self._pending = pending
         self.timestep += 1
         return StepResult(spikes, cycles, operations, saturations, consumed)
+
+    def _prepare(self, learn: bool) -> None:
+        """Check that the core can learn, or take what it learned into the matrices."""
+        if learn:
+            if self.plasticity is None:
+                raise SpikewrightError(_NOT_PLASTIC, hint=_NOT_PLASTIC_HINT)
+            if self.samples != 1:
+                raise SpikewrightError(
+                    f"Learning takes one sample at a time, not {self.samples}.",
+                    hint="Call clear(1) first: each sample changes the weights that the next has.",
+                )
+        elif self._is_stale and self.plasticity is not None:
+            self._levels = _levels(self.image, self.plasticity.weights)
+            self._is_stale = False
+
+    def _integrate(self, level: _Level, pending: Bools, learn: bool) -> tuple[Array, Array]:
+        """Deliver the pending sources' spikes; cycles of their rows and synaptic operations."""
+        if not learn or self.plasticity is None:
+            return level.fan_in.integrate(self.acc, pending, self.timestep)
+        sources = level.sources[pending[0]]
+        weights = self.plasticity.weights
+        result = integrate_rows(
+            self.acc[0], self.image, weights, sources, level.updated, self.timestep
+        )
+        self.plasticity.pre_events(sources, self.y[0])
+        return result
+
+    def _update(self, level: _Level, acc: Array, learn: bool) -> tuple[Bools, Bools, Array]:
+        """Update a level: its spikes, where i or v clamped, and passes over it beyond the first."""
+        spec, at = self.image.spec, (slice(None), level.where)
+        h = self.h[at]
+        self.v[at], self.i[at], self.refractory[at], spikes, clamped, candidates = update_level(
+            self.v[at], self.i[at], self.refractory[at], acc, level.neurons, spec, h, level.winners
+        )
+        passes = np.zeros(self.samples, np.int64)
+        if level.winners:
+            passes = np.where(candidates > 0, np.minimum(candidates, level.winners - 1) + 1, 0)
+        if learn and self.plasticity is not None and self.image.rule is not None:
+            rule = self.image.rule
+            y = trace_step(self.y[at], spikes, rule.post_step, rule, spec)
+            self.y[at] = trace_after(y, rule.a_post, spec)
+            if self.image.h is not None and self.image.h_step is not None:
+                grown = decay(h, rule.a_h) + spikes * self.image.h_step[level.where]
+                self.h[at] = saturate(grown, spec.state_bits)
+                self._offsets = self.h[0]
+        return spikes, clamped, passes
 
     def run(self, spikes: Bools, record_v: bool = False) -> GoldenRun:
         """Run timesteps from the present state.

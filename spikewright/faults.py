@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["image_faults"]
 
+SHIFT_DECAYS = [0, DECAY_ONE, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13))]
+"""The factors of a spec with shift decay."""
+
 
 def image_faults(image: "CoreImage") -> list[str]:
     """Everything about an image that its spec does not allow; only shapes, if those are wrong.
@@ -24,6 +27,7 @@ def image_faults(image: "CoreImage") -> list[str]:
         *_wrong_ranges(image),
         *_wrong_rows(image),
         *_wrong_neurons(image),
+        *_wrong_learning(image),
         *image.manifest.faults(image.spec.axons, image.spec.neurons),
     ]
 
@@ -33,10 +37,14 @@ def _wrong_shapes(image: "CoreImage") -> list[str]:
     words = len(image.weights) if image.weights.ndim else 0
     wanted: dict[str, tuple[int, ...]] = dict.fromkeys(image.arrays, (spec.neurons,))
     wanted |= dict.fromkeys(("first_word", "word_count", "first_group"), (spec.sources,))
-    wanted |= {"weights": (words, spec.lanes), "delays": (words, spec.lanes)}
+    words_of = {"weights", "delays", "plastic", "eligibility"} & wanted.keys()
+    wanted |= dict.fromkeys(words_of, (words, spec.lanes))
+    levels_of = {"level_groups", "level_winners"} & wanted.keys()
+    wanted |= dict.fromkeys(levels_of, (image.level_groups.size,))
     if spec.sparse:
         wanted["word_group"] = (words,)
-    wanted["level_groups"] = (image.level_groups.size,)
+    if spec.plastic:
+        wanted["opposite"] = (spec.sources,)
     reasons = [
         f"{name} must have shape {shape}, not {image.arrays[name].shape}"
         for name, shape in wanted.items()
@@ -67,6 +75,16 @@ def _wrong_ranges(image: "CoreImage") -> list[str]:
     if spec.sparse:
         limit("first_group", 0, 0)
         limit("word_group", 0, spec.groups - 1)
+    if spec.plastic:
+        limit("plastic", 0, 1)
+        limit("opposite", 0, 1)
+    if spec.reward:
+        limit("eligibility", *signed_range(spec.eligibility_bits))
+    if spec.adaptive_threshold:
+        limit("h", 0, (1 << (spec.state_bits - 1)) - 1)
+        limit("h_step", 0, (1 << (spec.state_bits - 1)) - 1)
+    if spec.winners:
+        limit("level_winners", 0, spec.winners)
     limit("level_groups", 1, spec.groups)
     if not 1 <= image.groups_used <= spec.groups:
         reasons.append(f"level_groups must add up to [1, {spec.groups}], not {image.groups_used}")
@@ -129,10 +147,39 @@ def _wrong_neurons(image: "CoreImage") -> list[str]:
             f"to be subtracted, not {image.reset[n]}"
         )
     if image.spec.decay == "shift":
-        allowed = [0, DECAY_ONE, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13))]
         reasons += [
             f"{name} must be 0, 4096 or 4096 - 4096 / 2**k for a spec with shift decay"
             for name in ("a_mem", "a_syn")
-            if not np.isin(image.arrays[name], allowed).all()
+            if not np.isin(image.arrays[name], SHIFT_DECAYS).all()
         ]
+    return reasons
+
+
+def _wrong_learning(image: "CoreImage") -> list[str]:
+    """A rule the spec lacks, bounds without the weights, plastic words that two rows share."""
+    spec, rule = image.spec, image.rule
+    if rule is None:
+        return []
+    reasons = rule.faults(spec)
+    if reasons or image.plastic is None:
+        return reasons
+    outside = (image.plastic != 0) & ((image.weights < rule.w_min) | (image.weights > rule.w_max))
+    if outside.any():
+        word, lane = np.argwhere(outside)[0]
+        reasons.append(
+            f"plastic weights must be in [{rule.w_min}, {rule.w_max}], the rule's bounds, "
+            f"not {image.weights[word, lane]} as in word {word}, lane {lane}"
+        )
+    if spec.decay == "shift":
+        reasons += [
+            f"rule.{name} must be 0, 4096 or 4096 - 4096 / 2**k for a spec with shift decay"
+            for name in ("a_pre", "a_post", "a_eligibility", "a_h")
+            if getattr(rule, name) not in SHIFT_DECAYS
+        ]
+    _, word, _ = image.row_words(np.flatnonzero(image.learns))
+    _, every, _ = image.row_words(np.arange(spec.sources))
+    readers = np.bincount(every, minlength=len(image.weights))
+    shared = word[readers[word] > 1]
+    if shared.size:
+        reasons.append(f"rows with plastic synapses must not share words, as word {shared[0]}")
     return reasons

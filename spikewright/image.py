@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from spikewright.errors import ImageError, SpecError
 from spikewright.faults import image_faults
+from spikewright.learning import LearningRule
 from spikewright.manifest import Manifest, Population
 from spikewright.spec import CoreSpec, Region
 from spikewright.storage import read_file, replace_file
@@ -43,7 +44,16 @@ _DTYPES: Mapping[str, type[np.integer[Any]]] = {
     "reset_to": np.uint8,
     "refractory": np.uint8,
 }
-_SPARSE_DTYPES = {**_DTYPES, "word_group": np.uint16}
+_OPTIONAL: Mapping[str, tuple[type[np.integer[Any]], str]] = {
+    "word_group": (np.uint16, "sparse"),
+    "plastic": (np.uint8, "plasticity"),
+    "opposite": (np.uint8, "plasticity"),
+    "eligibility": (np.int32, "reward"),
+    "h": (np.int32, "adaptive_threshold"),
+    "h_step": (np.int32, "adaptive_threshold"),
+    "level_winners": (np.uint8, "winners"),
+}
+"""Arrays of an image whose spec has the option that they are for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +77,18 @@ class CoreImage:
     ``reset``         int32[N]          subtracted from v, or v's new value
     ``reset_to``      uint8[N]          1: ``v = reset``; 0: ``v = v - reset``
     ``refractory``    uint8[N]          timesteps without membrane update after a spike
+    ``plastic``       uint8[W, lanes]   1: the synapse learns; with a plastic spec
+    ``opposite``      uint8[A + N]      1: the row learns with the other sign; with a plastic spec
+    ``eligibility``   int32[W, lanes]   eligibility so far; with ``reward``
+    ``h``             int32[N]          threshold offset so far; with ``adaptive_threshold``
+    ``h_step``        int32[N]          added to it by a spike while the core learns; likewise
+    ``level_winners`` uint8[L]          most neurons of a level that spike in a timestep, 0 for all
+                                        of them; with ``winners``
     ================  ================  ==========================================================
 
-    State-like arrays are ``Q(state_bits - 1 - f).f`` with f the spec's ``fraction_bits``, in units
-    of the neuron's weight scale. Sources are axons 0 to A-1, then neurons A to A+N-1.
+    Arrays that only some specs have may be left out, and are then 0, but for ``word_group``.
+    ``rule`` is a plastic spec's learning rule. State-like arrays are ``Q(state_bits - 1 - f).f``
+    with f the spec's ``fraction_bits``, in units of the neuron's weight scale. Sources are axons 0 to A-1, then neurons A to A+N-1.
 
     Raises
     ------
@@ -93,14 +111,28 @@ class CoreImage:
     reset_to: Array
     refractory: Array
     word_group: Array | None = None
+    plastic: Array | None = None
+    opposite: Array | None = None
+    eligibility: Array | None = None
+    h: Array | None = None
+    h_step: Array | None = None
+    level_winners: Array | None = None
+    rule: LearningRule | None = None
     manifest: Manifest = field(default_factory=Manifest)
 
     def __post_init__(self) -> None:
-        reasons = []
-        if self.word_group is not None and not self.spec.sparse:
-            reasons.append("word_group must be None for a spec that is not sparse")
-        for name, dtype in _dtypes(self.spec).items():
+        dtypes = _dtypes(self.spec)
+        reasons = [
+            f"{name} must be None for a spec without {option}"
+            for name, (_, option) in _OPTIONAL.items()
+            if name not in dtypes and getattr(self, name) is not None
+        ]
+        if self.spec.plastic and self.rule is None:
+            object.__setattr__(self, "rule", LearningRule())
+        for name, dtype in dtypes.items():
             value = getattr(self, name)
+            if value is None and name in _OPTIONAL and name != "word_group":
+                value = np.zeros(_optional_shape(self, name), dtype)
             if value is None:
                 reasons.append(f"{name} must be there, not None")
                 continue
@@ -135,6 +167,15 @@ class CoreImage:
         """The arrays by name, read-only."""
         return {name: getattr(self, name) for name in _dtypes(self.spec)}
 
+    @cached_property
+    def learns(self) -> npt.NDArray[np.bool_]:
+        """Sources with a plastic synapse: ``bool[A + N]``."""
+        learns = np.zeros(self.spec.sources, np.bool_)
+        if self.plastic is not None:
+            row, word, _ = self.row_words(np.arange(self.spec.sources))
+            learns[row[self.plastic[word].any(axis=1)]] = True
+        return learns
+
     @property
     def groups_used(self) -> int:
         """Neuron groups that are updated each timestep."""
@@ -150,17 +191,28 @@ class CoreImage:
         last[ends - 1] = 1
         end = np.zeros_like(last)
         end[-1] = 1
-        columns = {f"weight{k}": self.weights[:, k] for k in range(spec.lanes)}
-        columns |= {f"delay{k}": self.delays[:, k] for k in range(spec.lanes)}
+        columns: dict[str, Array] = {}
+        for kind, array in (
+            ("weight", self.weights),
+            ("delay", self.delays),
+            ("plastic", self.plastic),
+            ("eligibility", self.eligibility),
+        ):
+            if array is not None:
+                columns |= {f"{kind}{k}": array[:, k] for k in range(spec.lanes)}
         if self.word_group is not None:
             columns["group"] = self.word_group
+        directory = {**self.arrays, "learns": self.learns}
+        level = {"last": last, "end": end}
+        if self.level_winners is not None:
+            level["winners"] = np.repeat(self.level_winners, self.level_groups)
         parts: dict[Region, Mapping[str, Array]] = {
             # An unused row may point anywhere, even past what its fields can hold.
             Region.DESCRIPTORS: {
-                f.name: np.where(self.word_count > 0, self.arrays[f.name], 0)
+                f.name: np.where(self.word_count > 0, directory[f.name], 0)
                 for f in memories[Region.DESCRIPTORS].layout.fields
             },
-            Region.LEVELS: {"last": last, "end": end},
+            Region.LEVELS: level,
             Region.NEURONS: {
                 **self.arrays,
                 "reset_by": np.where(self.reset_to, self.reset, -self.reset),
@@ -168,6 +220,11 @@ class CoreImage:
         }
         if len(self.weights):
             parts[Region.WEIGHTS] = columns
+        if self.rule is not None:
+            parts[Region.RULE] = {
+                f.name: getattr(self.rule, f.name) for f in memories[Region.RULE].layout.fields
+            }
+            parts[Region.RANDOM] = {"random": np.array([self.rule.seed])}
         return {region: memories[region].layout.pack(values) for region, values in parts.items()}
 
     def row_words(self, sources: Array) -> tuple[Array, Array, Array]:
@@ -214,8 +271,10 @@ class CoreImage:
     @cached_property
     def _manifest_text(self) -> str:
         """Canonical JSON of everything but the image id, with the hash of each array."""
+        rule = {} if self.rule is None else {"rule": self.rule.as_dict()}
         text: str = json.dumps(
             {
+                **rule,
                 "format_version": FORMAT_VERSION,
                 "spec": json.loads(self.spec.to_json()),
                 "spec_hash": self.spec.hash,
@@ -288,6 +347,7 @@ class CoreImage:
             spec = CoreSpec.from_dict(content["spec"])
             manifest = Manifest.model_validate(content["manifest"])
             hashes = dict(content["arrays"])
+            rule = LearningRule.from_dict(content["rule"]) if "rule" in content else None
         except (
             KeyError,
             TypeError,
@@ -318,7 +378,7 @@ class CoreImage:
                 reasons.append(f"array {name!r} does not match its hash")
         if reasons:
             raise ImageError("damaged:", reasons=reasons)
-        image = cls(spec=spec, manifest=manifest, **arrays)
+        image = cls(spec=spec, manifest=manifest, rule=rule, **arrays)
         try:
             is_same = image.id == claimed
         except (ValueError, RecursionError):  # nested deeper than anything that was ever written
@@ -330,7 +390,22 @@ class CoreImage:
 
 def _dtypes(spec: CoreSpec) -> Mapping[str, type[np.integer[Any]]]:
     """The arrays of an image for that spec."""
-    return _SPARSE_DTYPES if spec.sparse else _DTYPES
+    unused = (0, False, "none")
+    there = {
+        name: dtype
+        for name, (dtype, option) in _OPTIONAL.items()
+        if getattr(spec, option) not in unused
+    }
+    return {**_DTYPES, **there}
+
+
+def _optional_shape(image: CoreImage, name: str) -> tuple[int, ...]:
+    """The shape of an array that was left out."""
+    if name in ("plastic", "eligibility"):
+        return np.shape(image.weights)
+    if name == "opposite":
+        return (image.spec.sources,)
+    return np.shape(image.level_groups) if name == "level_winners" else (image.spec.neurons,)
 
 
 def _metadata(data: bytes) -> str:

@@ -27,7 +27,31 @@ _RANGES = {
     "delay_slots": (1, 64),
     "refractory_bits": (0, 8),
     "weight_words": (0, 1 << 24),
+    "trace_bits": (2, 16),
+    "trace_fraction_bits": (0, 15),
+    "winners": (0, 255),
 }
+_FLAGS = (
+    "synapse_current",
+    "sparse",
+    "soft_bounds",
+    "reward",
+    "stochastic_rounding",
+    "adaptive_threshold",
+)
+_LATER = (
+    "sparse",
+    "plasticity",
+    "trace_bits",
+    "trace_fraction_bits",
+    "soft_bounds",
+    "reward",
+    "stochastic_rounding",
+    "adaptive_threshold",
+    "winners",
+)
+"""Fields that came later: at their defaults they are not in the JSON, so that specs without them
+keep their hashes."""
 _MOST_ROW_WORDS = (1 << 16) - 1
 _POWERS_OF_TWO = ("lanes", "delay_slots")
 _JSON_HINT = 'Write an object such as: {"axons": 64, "neurons": 256, "lanes": 8}'
@@ -48,6 +72,8 @@ class Region(IntEnum):
     NEURONS = 3
     STATE = 4
     ACCUMULATORS = 5
+    RULE = 6
+    RANDOM = 7
 
 
 @dataclass(frozen=True)
@@ -94,6 +120,25 @@ class CoreSpec:
     sparse : bool
         Each weight word names its neuron group, so that a row is any words in any order, and a
         group may have several. Without it a row is the words of groups that follow each other.
+    plasticity : {"none", "window", "trace"}
+        Build on-chip learning: spike-timing-dependent plasticity whose weight change is constant
+        inside a rectangular window, or follows an exponentially decaying trace.
+    trace_bits : int
+        Width of pre and post traces, unsigned, 2 to 16; in steps of the window rule, or in
+        ``UQ(trace_bits - f).f`` with f the next field, in units of the weight's least significant
+        bit: a trace is the weight change that it stands for.
+    trace_fraction_bits : int
+        Fraction bits of weight changes, 0 to 15, at most ``trace_bits``.
+    soft_bounds : bool
+        Weight changes can be proportional to the distance from the bound (multiplicative STDP).
+    reward : bool
+        Weight changes go through an eligibility per synapse, scaled by one reward a timestep.
+    stochastic_rounding : bool
+        Weight changes can be rounded at random, from a seeded shift register.
+    adaptive_threshold : bool
+        A threshold offset per neuron that grows on a spike and decays (homeostasis).
+    winners : int
+        Most winners of a level that lets only so many of its neurons spike; 0 builds none of it.
 
     Raises
     ------
@@ -113,6 +158,14 @@ class CoreSpec:
     decay: Literal["multiply", "shift"] = "multiply"
     weight_words: int = 0
     sparse: bool = False
+    plasticity: Literal["none", "window", "trace"] = "none"
+    trace_bits: int = 12
+    trace_fraction_bits: int = 6
+    soft_bounds: bool = False
+    reward: bool = False
+    stochastic_rounding: bool = False
+    adaptive_threshold: bool = False
+    winners: int = 0
 
     def __post_init__(self) -> None:
         reasons = []
@@ -124,11 +177,17 @@ class CoreSpec:
                 reasons.append(f"{name} must be a power of two, not {value}")
         reasons += [
             f"{name} must be true or false, not {getattr(self, name)!r}"
-            for name in ("synapse_current", "sparse")
+            for name in _FLAGS
             if not isinstance(getattr(self, name), bool)
         ]
         if self.decay not in ("multiply", "shift"):
             reasons.append(f"decay must be 'multiply' or 'shift', not {self.decay!r}")
+        if self.plasticity not in ("none", "window", "trace"):
+            reasons.append(
+                f"plasticity must be 'none', 'window' or 'trace', not {self.plasticity!r}"
+            )
+        if not reasons:
+            reasons += self._learning_faults()
         if not reasons and self.neurons % self.lanes:
             up = -(-self.neurons // self.lanes) * self.lanes
             reasons.append(
@@ -140,7 +199,29 @@ class CoreSpec:
         if self.weight_words == 0:
             object.__setattr__(self, "weight_words", self.sources * self.groups)
 
+    def _learning_faults(self) -> list[str]:
+        reasons = []
+        if not self.plastic:
+            reasons += [
+                f"{name} needs plasticity 'window' or 'trace', not 'none'"
+                for name in ("soft_bounds", "reward", "stochastic_rounding", "adaptive_threshold")
+                if getattr(self, name)
+            ]
+        elif self.sparse:
+            reasons.append("plasticity needs rows that are not sparse: leave out one of the two")
+        if self.trace_fraction_bits > self.trace_bits:
+            reasons.append(
+                f"trace_fraction_bits must be at most trace_bits ({self.trace_bits}), "
+                f"not {self.trace_fraction_bits}"
+            )
+        return reasons
+
     # Sizes that follow
+
+    @property
+    def plastic(self) -> bool:
+        """Whether the core can learn."""
+        return self.plasticity != "none"
 
     @property
     def sources(self) -> int:
@@ -198,7 +279,9 @@ class CoreSpec:
             word.append(Field("group", index_width(self.groups)))
         else:
             descriptor.append(Field("first_group", index_width(self.groups)))
-        level = (Field("last", 1), Field("end", 1))
+        level = [Field("last", 1), Field("end", 1)]
+        if self.winners:
+            level.append(Field("winners", self.winners.bit_length()))
         neuron = [
             Field("a_mem", DECAY_BITS + 1),
             Field("bias", state, signed=True),
@@ -213,8 +296,22 @@ class CoreSpec:
         if self.refractory_bits:
             neuron.append(Field("refractory", self.refractory_bits))
             kept.append(Field("refractory", self.refractory_bits))
+        if self.plastic:
+            word += [Field(f"plastic{lane}", 1) for lane in range(self.lanes)]
+            descriptor += [Field("learns", 1), Field("opposite", 1)]
+            kept.append(Field("y", self.trace_bits))
+        if self.reward:
+            bits = self.eligibility_bits
+            word += [Field(f"eligibility{lane}", bits, signed=True) for lane in range(self.lanes)]
+        if self.adaptive_threshold:
+            neuron += [Field("h", state - 1), Field("h_step", state - 1)]
+            kept.append(Field("h", state - 1))
         acc = (Field("acc", self.acc_bits, signed=True),)
         slots = self.delay_slots << index_width(self.neurons)
+        learning = {
+            Region.RULE: Memory(Layout(self._rule()), 1, writable=True, readable=False),
+            Region.RANDOM: Memory(Layout((Field("random", 32),)), 1, writable=True, readable=True),
+        }
         return {
             Region.WEIGHTS: Memory(
                 Layout(tuple(word)), self.weight_words, writable=True, readable=True
@@ -222,13 +319,46 @@ class CoreSpec:
             Region.DESCRIPTORS: Memory(
                 Layout(tuple(descriptor)), self.sources, writable=True, readable=False
             ),
-            Region.LEVELS: Memory(Layout(level), self.groups, writable=True, readable=False),
+            Region.LEVELS: Memory(Layout(tuple(level)), self.groups, writable=True, readable=False),
             Region.NEURONS: Memory(
                 Layout(tuple(neuron)), self.neurons, writable=True, readable=False
             ),
             Region.STATE: Memory(Layout(tuple(kept)), self.neurons, writable=False, readable=True),
             Region.ACCUMULATORS: Memory(Layout(acc), slots, writable=False, readable=True),
+            **(learning if self.plastic else {}),
         }
+
+    def _rule(self) -> tuple[Field, ...]:
+        """Fields of the learning rule's record, named as in :class:`LearningRule`."""
+        trace, weight = self.trace_bits, self.weight_bits
+        fields = [
+            Field("pre_step", trace),
+            Field("post_step", trace),
+            Field("w_min", weight, signed=True),
+            Field("w_max", weight, signed=True),
+            Field("pre_raises", 1),
+            Field("post_lowers", 1),
+            Field("keep_sign", 1),
+        ]
+        if self.plasticity == "window":
+            fields += [Field("pre_change", trace), Field("post_change", trace)]
+        else:
+            decay = DECAY_BITS + 1
+            fields += [Field("a_pre", decay), Field("a_post", decay), Field("nearest", 1)]
+        if self.soft_bounds:
+            fields.append(Field("soft", 1))
+        if self.stochastic_rounding:
+            fields.append(Field("stochastic", 1))
+        if self.reward:
+            fields.append(Field("a_eligibility", DECAY_BITS + 1))
+        if self.adaptive_threshold:
+            fields.append(Field("a_h", DECAY_BITS + 1))
+        return tuple(fields)
+
+    @property
+    def eligibility_bits(self) -> int:
+        """Width of a synapse's eligibility, signed, with the traces' fraction."""
+        return self.trace_bits + 1
 
     # Cycles: the core is built to these figures, the golden model predicts with them, and
     # lockstep compares both with what the RTL does.
@@ -249,6 +379,11 @@ class CoreSpec:
         return 1
 
     @property
+    def learn_overhead(self) -> int:
+        """Cycles of a timestep that learns beyond those of its listed sources' rows."""
+        return 0
+
+    @property
     def clear_cycles(self) -> int:
         """Cycles of the command that clears v, i, refractory, accumulators and pending spikes."""
         return self.groups * self.delay_slots + 1
@@ -258,12 +393,14 @@ class CoreSpec:
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no white space, every field resolved.
 
-        ``sparse`` is there only if it is on: a spec without it is what it was before there was
-        the option, and keeps its hash.
+        Options that came later are there only if they are used: a spec without them is what it
+        was before, and keeps its hash.
         """
         values = {"core_version": CORE_VERSION, **asdict(self)}
-        if not self.sparse:
-            del values["sparse"]
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in _LATER:
+            if values[name] == defaults[name]:
+                del values[name]
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @classmethod

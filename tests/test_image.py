@@ -372,7 +372,7 @@ def test_unused_rows_may_point_anywhere() -> None:
 
 def test_groups_of_words_come_with_a_sparse_spec_alone() -> None:
     assert reasons(SPARSE) == ("word_group must be there, not None",)
-    message = "word_group must be None for a spec that is not sparse"
+    message = "word_group must be None for a spec without sparse"
     assert reasons(word_group=SPARSE_ROWS["word_group"]) == (message,)
 
 

@@ -20,7 +20,20 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "decay": ("shift", "shift"),
     "weight_words": (1, 1 << 24),
     "sparse": (True, True),
+    "plasticity": ("window", "trace"),
+    "trace_bits": (6, 16),
+    "trace_fraction_bits": (0, 12),
+    "soft_bounds": (True, True),
+    "reward": (True, True),
+    "stochastic_rounding": (True, True),
+    "adaptive_threshold": (True, True),
+    "winners": (1, 255),
 }
+LEARNING = {"plasticity": "trace"}
+NEEDED = dict.fromkeys(
+    ("soft_bounds", "reward", "stochastic_rounding", "adaptive_threshold"), LEARNING
+)
+"""Other fields that a field's values need."""
 BEYOND: dict[str, tuple[Any, ...]] = {
     "axons": (0, 2049, -1, 2.0, "256", None, True),
     "neurons": (0, 2056, 8.0, None),
@@ -34,6 +47,14 @@ BEYOND: dict[str, tuple[Any, ...]] = {
     "decay": ("divide", None, 0),
     "weight_words": (-1, (1 << 24) + 1, None),
     "sparse": (1, 0, None, "true"),
+    "plasticity": ("pair", None, True),
+    "trace_bits": (1, 17, None),
+    "trace_fraction_bits": (-1, 16, None),
+    "soft_bounds": (1, 0, None, "true"),
+    "reward": (1, None),
+    "stochastic_rounding": (1, None),
+    "adaptive_threshold": (1, None),
+    "winners": (-1, 256, None),
 }
 NAMES = [field.name for field in fields(CoreSpec)]
 
@@ -72,7 +93,7 @@ def test_neurons_must_fill_groups() -> None:
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in VALUES.items() for v in vs])
 def test_json_round_trip_and_hash(name: str, value: Any) -> None:
-    spec = CoreSpec(**{name: value})
+    spec = CoreSpec(**(NEEDED.get(name, {}) | {name: value}))
     again = CoreSpec.from_json(spec.to_json())
     assert again == spec
     assert again.hash == spec.hash
@@ -86,7 +107,7 @@ def test_every_field_is_in_the_hash() -> None:
     base = CoreSpec(weight_words=5000)
     hashes = {base.hash}
     for name, (value, _) in VALUES.items():
-        hashes.add(CoreSpec(**(asdict(base) | {name: value})).hash)
+        hashes.add(CoreSpec(**(asdict(base) | NEEDED.get(name, {}) | {name: value})).hash)
     assert len(hashes) == len(NAMES) + 1
 
 
@@ -199,7 +220,7 @@ def test_group_is_in_the_word_of_a_sparse_spec(weight_words: int) -> None:
     assert widths[0][Region.DESCRIPTORS].pop("first_group") == 2
     assert widths[0][Region.DESCRIPTORS].pop("word_count") == 2
     count = widths[1][Region.DESCRIPTORS].pop("word_count")
-    for region in set(Region) - {Region.WEIGHTS}:
+    for region in set(widths[0]) - {Region.WEIGHTS}:
         assert widths[1][region] == widths[0][region]
     # A row may hold the whole memory, as far as an image can say so.
     assert (dense.most_row_words, sparse.most_row_words) == (3, min(weight_words, 65535))

@@ -1,0 +1,232 @@
+"""On-chip learning in NumPy: traces, weight changes and their order, equal to the RTL in every bit.
+
+Source: design section 7. A pre event is the integration of a source's row, a post event a spike.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.fixed import decay, saturate
+from spikewright.image import CoreImage
+from spikewright.learning import REWARD_FRACTION_BITS, LearningRule
+from spikewright.spec import CoreSpec
+
+__all__ = ["Plasticity", "next_random", "trace_after", "trace_step", "weight_after"]
+
+Array = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_LANE_TURN = 5
+"""Lane k takes the random register turned by this times k."""
+
+
+def trace_step(trace: Array, events: Bools, step: int, rule: LearningRule, spec: CoreSpec) -> Array:
+    """Traces after the events of this timestep, before they decay.
+
+    Parameters
+    ----------
+    trace : int64[n]
+        ``UQ(trace_bits - f).f``, or timesteps left of a window.
+    events : bool[n]
+        Where the trace's source or neuron had an event.
+    step : int
+        ``rule.pre_step`` or ``rule.post_step``.
+    """
+    if spec.plasticity == "window" or rule.nearest:
+        return np.where(events, step, trace)
+    return np.minimum(trace + events * step, (1 << spec.trace_bits) - 1)
+
+
+def trace_after(trace: Array, a: int, spec: CoreSpec) -> Array:
+    """Traces at the end of a timestep: decayed by ``a / 4096``, or a window's next timestep."""
+    return np.maximum(trace - 1, 0) if spec.plasticity == "window" else decay(trace, a)
+
+
+def next_random(state: int) -> int:
+    """The random register's next state: xorshift with the shifts 13, 17, 5 on 32 bits.
+
+    Source: G. Marsaglia, "Xorshift RNGs", J. Stat. Softw. 8 (2003). Linear over the bits, a
+    feedback shift register that moves on by several bits at once.
+    """
+    state ^= state << 13 & 0xFFFFFFFF
+    state ^= state >> 17
+    return state ^ (state << 5 & 0xFFFFFFFF)
+
+
+def weight_after(
+    weights: Array, down: Bools, size: Array, random: Array, shift: int, rule: LearningRule
+) -> Array:
+    """Weights after a change, rounded and kept within the rule's bounds.
+
+    Parameters
+    ----------
+    weights : int64[words, lanes]
+    down : bool[words, lanes]
+        Where it goes down.
+    size : int64[words, lanes]
+        Of the change, at least 0, with ``shift`` fraction bits.
+    random : int64[words, lanes]
+        ``shift`` random bits each; used if ``rule.stochastic``.
+    """
+    half = (1 << shift) >> 1
+    change = (size + (random if rule.stochastic else half)) >> shift
+    positive = weights >= 0
+    low = np.where(positive & rule.keep_sign, max(rule.w_min, 0), rule.w_min)
+    high = np.where(~positive & rule.keep_sign, min(rule.w_max, -1), rule.w_max)
+    return np.minimum(np.maximum(np.where(down, weights - change, weights + change), low), high)
+
+
+class Plasticity:
+    """What learns in a core with an image in it: weights, traces, eligibilities, random register.
+
+    Parameters
+    ----------
+    image : CoreImage
+        Of a plastic spec.
+
+    Attributes
+    ----------
+    weights : int64[W, lanes]
+    eligibility : int64[W, lanes]
+        ``Q(trace_bits - f).f``; all zero without ``reward``.
+    x : int64[A + N]
+        Pre traces.
+    listed : list of int
+        Sources whose traces (or whose rows' eligibilities) are worked on after a timestep, in
+        that order: since their last event neither has gone to zero.
+    random : int
+        The random register.
+    """
+
+    def __init__(self, image: CoreImage) -> None:
+        self.image = image
+        self._rule = image.rule or LearningRule()
+        self._plastic: Bools = image.arrays["plastic"].astype(np.bool_)
+        self._opposite: Bools = image.arrays["opposite"].astype(np.bool_)
+        self.weights = image.weights.astype(np.int64)
+        self.eligibility = np.zeros_like(self.weights)
+        if image.eligibility is not None:
+            self.eligibility += image.eligibility
+        self.random = self._rule.seed
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the traces; weights, eligibilities and the random register stay."""
+        self.x = np.zeros(self.image.spec.sources, np.int64)
+        self.listed: list[int] = []
+
+    def learned(self, h: Array | None) -> CoreImage:
+        """The image with what was learned in it, to be run or to go on from."""
+        changed: dict[str, Any] = {
+            "weights": self.weights,
+            "rule": replace(self._rule, seed=self.random),
+        }
+        if self.image.eligibility is not None:
+            changed["eligibility"] = self.eligibility
+        if h is not None:
+            changed["h"] = h
+        return replace(self.image, **changed)
+
+    def pre_events(self, sources: Array, y: Array) -> None:
+        """The rows of some sources are integrated, in this order.
+
+        Parameters
+        ----------
+        sources : int64[n]
+        y : int64[N]
+            Post traces as they stand.
+        """
+        spec, rule = self.image.spec, self._rule
+        sources = sources[self.image.learns[sources]]
+        row, word, group = self.image.row_words(sources)
+        size = np.where(y > 0, rule.pre_change, 0) if spec.plasticity == "window" else y
+        down = self._opposite[sources[row]] ^ (not rule.pre_raises)
+        self._change(word, down, size.reshape(-1, spec.lanes)[group])
+        events = np.ones(len(sources), np.bool_)
+        self.x[sources] = trace_step(self.x[sources], events, rule.pre_step, rule, spec)
+        known = set(self.listed)
+        self.listed += [int(j) for j in sources if int(j) not in known]
+
+    def post_events(self, spikes: Bools, reward: int) -> int:
+        """The timestep's last level is updated.
+
+        Parameters
+        ----------
+        spikes : bool[N]
+            Of this timestep.
+        reward : int
+            Q1.6; without effect unless the spec has ``reward``.
+
+        Returns
+        -------
+        cycles : int
+            What the RTL takes for the listed sources' rows.
+        """
+        spec, rule, image = self.image.spec, self._rule, self.image
+        fired = spikes.reshape(-1, spec.lanes)
+        listed = np.array(self.listed, np.int64)
+        row, word, group = image.row_words(listed)
+        if not spec.reward:
+            inside = fired[group].any(axis=1)
+            row, word, group = row[inside], word[inside], group[inside]
+        x = self.x[listed]
+        size = np.where(x > 0, rule.post_change, 0) if spec.plasticity == "window" else x
+        down = self._opposite[listed[row]] ^ rule.post_lowers
+        self._change(word, down, np.where(fired[group], size[row][:, None], 0))
+        rows_of = image.word_count[listed].astype(np.int64)
+        cycles = rows_of if spec.reward else np.full(len(listed), int(fired.any(axis=1).sum()))
+        x = self.x[listed] = trace_after(x, rule.a_pre, spec)
+        stays = x > 0
+        if spec.reward:
+            self._give(word, reward)
+            stays[row[self.eligibility[word].any(axis=1)]] = True
+        self.listed = listed[stays].tolist()
+        return int(np.maximum(cycles, 1).sum())
+
+    def _change(self, word: Array, down: Bools, size: Array) -> None:
+        """Change the plastic synapses of words, or with ``reward`` their eligibilities."""
+        spec, rule = self.image.spec, self._rule
+        size = np.where(self._plastic[word], size, 0)
+        weights = self.weights[word]
+        down = np.broadcast_to(down[:, None], size.shape)
+        shift = spec.trace_fraction_bits
+        if spec.soft_bounds:
+            ahead = np.where(down, weights - rule.w_min, rule.w_max - weights)
+            size = size * (ahead if rule.soft else 1 << spec.weight_bits)
+            shift += spec.weight_bits
+        if spec.reward:
+            size >>= shift - spec.trace_fraction_bits
+            changed = self.eligibility[word] + np.where(down, -size, size)
+            self.eligibility[word] = saturate(changed, spec.eligibility_bits)
+        else:
+            self._write(word, down, size, shift)
+
+    def _give(self, word: Array, reward: int) -> None:
+        """Scale eligibilities by the reward into weights, and let them decay."""
+        spec, rule = self.image.spec, self._rule
+        earned = self.eligibility[word] * reward
+        shift = spec.trace_fraction_bits + REWARD_FRACTION_BITS
+        self._write(word, earned < 0, np.abs(earned), shift)
+        self.eligibility[word] = decay(self.eligibility[word], rule.a_eligibility)
+
+    def _write(self, word: Array, down: Bools, size: Array, shift: int) -> None:
+        after = weight_after(
+            self.weights[word], down, size, self._draw(len(word), shift), shift, self._rule
+        )
+        self.weights[word] = np.where(self._plastic[word], after, self.weights[word])
+
+    def _draw(self, words: int, bits: int) -> Array:
+        """Random bits for the lanes of each word; the register moves on by one state a word."""
+        lanes = self.image.spec.lanes
+        if not self.image.spec.stochastic_rounding:
+            return np.zeros((words, lanes), np.int64)
+        states = np.empty(words, np.int64)
+        for k in range(words):
+            states[k] = self.random
+            self.random = next_random(self.random)
+        turn = _LANE_TURN * np.arange(lanes) % 32
+        turned = states[:, None] >> turn | states[:, None] << (32 - turn)
+        return turned & ((1 << bits) - 1)
