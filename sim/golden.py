@@ -9,7 +9,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.fixed import decay, saturate
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
-from spikewright.target import Progress, RunResult, check_spikes
+from spikewright.target import Progress, RunResult, check_rewards, check_spikes
 
 from .fanin import FanIn, integrate_rows
 from .plasticity import Plasticity, trace_after, trace_step
@@ -419,7 +419,14 @@ class GoldenModel:
                 self._offsets = self.h[0]
         return spikes, clamped, passes
 
-    def run(self, spikes: Bools, record_v: bool = False) -> GoldenRun:
+    def run(
+        self,
+        spikes: Bools,
+        record_v: bool = False,
+        *,
+        learn: bool = False,
+        rewards: Array | None = None,
+    ) -> GoldenRun:
         """Run timesteps from the present state.
 
         Parameters
@@ -428,6 +435,10 @@ class GoldenModel:
             Axons that the spec has beyond these stay silent.
         record_v : bool
             Give back membrane potentials too.
+        learn : bool
+            As for :meth:`step`.
+        rewards : int64[timesteps], optional
+            As for :meth:`step`.
 
         Raises
         ------
@@ -441,7 +452,8 @@ class GoldenModel:
         v = np.empty(fired.shape, np.int32) if record_v else None
         cycles, operations, saturations = np.empty((3, self.samples, timesteps), np.int64)
         for t in range(timesteps):
-            result = self.step(spikes[:, t])
+            reward = 0 if rewards is None else int(rewards[t])
+            result = self.step(spikes[:, t], learn=learn, reward=reward)
             fired[:, t] = result.spikes
             cycles[:, t] = result.cycles
             operations[:, t] = result.synaptic_operations
@@ -464,36 +476,52 @@ class GoldenTarget:
         self._model = GoldenModel(image)
 
     def run(
-        self, spikes: Bools, *, record_v: bool = False, progress: Progress | None = None
+        self,
+        spikes: Bools,
+        *,
+        record_v: bool = False,
+        learn: bool = False,
+        rewards: Array | None = None,
+        progress: Progress | None = None,
     ) -> RunResult:
         """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
 
         Raises
         ------
         SpikewrightError
-            No image is loaded, or the spikes have another dtype, shape or too many axons.
+            No image is loaded, the spikes have another dtype, shape or too many axons, or the core
+            cannot learn so.
         """
-        model = self._model
-        if model is None:
-            raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
+        model = self._loaded()
         spec = model.image.spec
         check_spikes(spikes, spec, "[samples, timesteps, axons]")
+        given = check_rewards(rewards, spikes, spec) if learn else None
         samples, timesteps, _ = spikes.shape
         fired = np.empty((samples, timesteps, spec.neurons), np.bool_)
         cycles = np.empty((samples, timesteps), np.int64)
         v = np.empty(fired.shape, np.int32) if record_v else None
-        size = max(1, BATCH_NEURONS // spec.neurons)
+        size = 1 if learn else max(1, BATCH_NEURONS // spec.neurons)
         for first in range(0, samples, size):
             batch = slice(first, min(first + size, samples))
             count = batch.stop - batch.start
             model.clear(count)
-            run = model.run(spikes[batch], record_v)
+            of_sample = None if given is None else given[first]
+            run = model.run(spikes[batch], record_v, learn=learn, rewards=of_sample)
             fired[batch], cycles[batch] = run.spikes, run.cycles
             if v is not None and run.v is not None:
                 v[batch] = run.v
             if progress is not None:
                 progress(count)
         return RunResult(fired, cycles, cycles.sum(axis=1), v)
+
+    def learned_image(self) -> CoreImage:
+        """See :meth:`spikewright.target.Target.learned_image`."""
+        return self._loaded().learned_image()
+
+    def _loaded(self) -> GoldenModel:
+        if self._model is None:
+            raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
+        return self._model
 
     def close(self) -> None:
         """Forget the image."""

@@ -11,7 +11,15 @@ from spikewright.errors import SpikewrightError
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
 
-__all__ = ["Progress", "Report", "RunResult", "Target", "check_spikes", "open_target"]
+__all__ = [
+    "Progress",
+    "Report",
+    "RunResult",
+    "Target",
+    "check_rewards",
+    "check_spikes",
+    "open_target",
+]
 
 Progress = Callable[[int], None]
 """Called with the number of samples that have just been finished."""
@@ -80,6 +88,50 @@ def check_spikes(
         )
 
 
+def check_rewards(
+    rewards: npt.NDArray[np.int64] | None, spikes: npt.NDArray[np.bool_], spec: CoreSpec
+) -> npt.NDArray[np.int64]:
+    """Rewards of a learning run, checked; zeros where none are given.
+
+    Parameters
+    ----------
+    rewards : int64[samples, timesteps] or None
+        Q1.6, -128 to 127.
+    spikes : bool[samples, timesteps, axons]
+    spec : CoreSpec
+
+    Raises
+    ------
+    SpikewrightError
+        The spec cannot learn or has no ``reward``, or another dtype, shape or range.
+    """
+    if not spec.plastic:
+        raise SpikewrightError(
+            "This core cannot learn: its spec has no plasticity.",
+            hint="Compile for a spec with plasticity 'window' or 'trace'.",
+        )
+    if rewards is None:
+        return np.zeros(spikes.shape[:2], np.int64)
+    if not spec.reward:
+        raise SpikewrightError(
+            "This core's rule takes no rewards: its spec has no reward.",
+            hint="Leave the rewards out, or compile for a spec with reward.",
+        )
+    given = np.asarray(rewards)
+    if given.dtype.kind not in "iu" or given.shape != spikes.shape[:2]:
+        raise SpikewrightError(
+            f"Rewards must be integers of shape {spikes.shape[:2]}, "
+            f"not {given.dtype} of shape {given.shape}.",
+            hint="Give one for each timestep of each sample; 64 stands for 1.0.",
+        )
+    if given.size and (given.min() < -128 or given.max() > 127):
+        raise SpikewrightError(
+            f"Rewards must be in [-128, 127], not {given.min()} to {given.max()}.",
+            hint="They are Q1.6: 64 stands for 1.0.",
+        )
+    return given.astype(np.int64)
+
+
 class Target(Protocol):
     """A core that can be loaded with an image and run."""
 
@@ -93,9 +145,13 @@ class Target(Protocol):
         spikes: npt.NDArray[np.bool_],
         *,
         record_v: bool = False,
+        learn: bool = False,
+        rewards: npt.NDArray[np.int64] | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
         """Run samples, each from a cleared state.
+
+        What a learning run changed stays for all that follows.
 
         Parameters
         ----------
@@ -103,8 +159,19 @@ class Target(Protocol):
             Input spikes; axons that the spec has beyond these stay silent.
         record_v : bool
             Give back membrane potentials too.
+        learn : bool
+            Let the core learn, one sample after the other.
+        rewards : int64[samples, timesteps], optional
+            Of a run that learns: rewards Q1.6, -128 to 127; 0 without them.
         progress : callable
             Told how many samples were finished, as they are.
+        """
+        ...
+
+    def learned_image(self) -> CoreImage:
+        """The loaded image with all that the core learned since in it.
+
+        Raises ``SpikewrightError`` where there is no image, or its spec has no plasticity.
         """
         ...
 
