@@ -74,6 +74,8 @@ read_rtlil <<rtlil
 rtlil
 proc -norom
 opt
+wreduce
+opt
 memory_collect
 opt_clean
 attrmap {remove}
