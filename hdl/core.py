@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import Accumulators, lanes_a_memory
+from .layouts import Clocks
 from .neuron import NeuronUpdate
 from .pending import PendingSources
 from .rows import RowFetch
@@ -20,6 +21,8 @@ HOST_READ_LATENCY = 10
 """Cycles from ``r_en`` to ``r_data``."""
 STATE_LATENCY = 2
 """Cycles from the end of a timestep to the last write to the state."""
+
+_ONE_CLOCK = Clocks()
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,12 @@ class Core(wiring.Component):
     Bit-exact with :class:`spikewright.sim.golden.GoldenModel`, cycles included. What the memories
     hold at power-up is undefined: the loader writes the writable regions, ``clear`` the others.
 
+    Parameters
+    ----------
+    spec : CoreSpec
+    clocks : Clocks
+        Other than ``sync`` for a simulator alone.
+
     Members
     -------
     i_spikes : In(stream)
@@ -120,10 +129,13 @@ class Core(wiring.Component):
         nonzero weight. ``saturated``: lanes of an updated group in which v or i was clamped.
     host : In
         :class:`HostPort`.
+    awake : Out(1)
+        Only with a clock for the neurons, which may stop while this is low.
     """
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks = _ONE_CLOCK) -> None:
         self._spec = spec
+        self._clocks = clocks
         super().__init__({
             "i_spikes": In(stream.Signature(index_width(spec.axons))),
             "step": In(1),
@@ -136,16 +148,17 @@ class Core(wiring.Component):
                 data.StructLayout({"cycle": 1, "synapses": spec.lanes, "saturated": spec.lanes})
             ),
             "host": In(HostPort(spec)),
+            **({} if clocks.neurons == "sync" else {"awake": Out(1)}),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         spec = self._spec
         m.submodules.pending = pending = PendingSources(spec)
-        m.submodules.rows = rows = RowFetch(spec)
+        m.submodules.rows = rows = RowFetch(spec, self._clocks)
         m.submodules.accumulators = acc = Accumulators(spec)
         m.submodules.scheduler = scheduler = Scheduler(spec)
-        m.submodules.neurons = neurons = NeuronUpdate(spec)
+        m.submodules.neurons = neurons = NeuronUpdate(spec, self._clocks)
         wiring.connect(m, wiring.flipped(self.i_spikes), pending.i_axons)
         wiring.connect(m, pending.o, rows.i)
         commit = neurons.commit
@@ -187,6 +200,8 @@ class Core(wiring.Component):
         for lane in range(spec.lanes):
             weight = rows.o.synapses[f"weight{lane}"]
             m.d.comb += self.events.synapses[lane].eq(rows.o.valid & weight.any())
+        if self._clocks.neurons != "sync":
+            m.d.comb += self.awake.eq(scheduler.awake)
         self._connect_host(m, rows, acc, neurons, scheduler)
         return m
 
@@ -207,9 +222,9 @@ class Core(wiring.Component):
             (neurons, "neuron", Region.NEURONS),
         ):
             chosen = self.host.w_en & (self.host.region == code)
-            m.d.sync += getattr(target, f"{name}_en").eq(chosen)
+            m.d[self._clocks.host] += getattr(target, f"{name}_en").eq(chosen)
             with m.If(chosen):
-                m.d.sync += [
+                m.d[self._clocks.host] += [
                     getattr(target, f"{name}_addr").eq(self.host.index),
                     getattr(target, f"{name}_data").as_value().eq(self.host.w_data),
                 ]
@@ -229,13 +244,13 @@ class Core(wiring.Component):
         index = Signal.like(self.host.index)
         reading = Signal(range(HOST_READ_LATENCY))
         with m.If(self.host.r_en):
-            m.d.sync += [
+            m.d[self._clocks.host] += [
                 region.eq(self.host.region),
                 index.eq(self.host.index),
                 reading.eq(HOST_READ_LATENCY - 1),
             ]
         with m.Elif(reading != 0):
-            m.d.sync += reading.eq(reading - 1)
+            m.d[self._clocks.host] += reading.eq(reading - 1)
 
         lane_bits = (spec.lanes - 1).bit_length()
         lane = index[:lane_bits]
@@ -253,7 +268,7 @@ class Core(wiring.Component):
         width = len(self.host.r_data)
         words = Signal(width)
         with m.If(reading != 0):
-            m.d.sync += words.eq(rows.o.synapses.as_value())
+            m.d[self._clocks.host] += words.eq(rows.o.synapses.as_value())
             chosen = []
             for name, records in (
                 ("state", [one.as_value() for one in neurons.state]),
@@ -261,11 +276,11 @@ class Core(wiring.Component):
             ):
                 halves = [Signal(width, name=f"{name}{k}") for k in range((spec.lanes + 1) // 2)]
                 one = Signal(width, name=name)
-                m.d.sync += one.eq(Array(halves)[lane[1:]])
+                m.d[self._clocks.host] += one.eq(Array(halves)[lane[1:]])
                 for k, half in enumerate(halves):
-                    m.d.sync += half.eq(Array(records[2 * k : 2 * k + 2])[lane[:1]])
+                    m.d[self._clocks.host] += half.eq(Array(records[2 * k : 2 * k + 2])[lane[:1]])
                 chosen.append(one)
             state, sums = chosen
-            m.d.sync += self.host.r_data.eq(
+            m.d[self._clocks.host] += self.host.r_data.eq(
                 Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, state, sums))
             )

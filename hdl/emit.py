@@ -16,10 +16,12 @@ from spikewright.errors import ToolError
 __all__ = ["to_rtlil", "to_verilog"]
 
 _INTERNAL_ATTRIBUTES = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+# A memory's write port, perhaps logic, and a read port at the same clock.
 _OLD_VALUE = re.compile(
-    r"^(  cell \$memrd_v2 .*\n(?:    .*\n)*?)"
-    r"(    parameter \\TRANSPARENCY_MASK 1'0\n    parameter \\)COLLISION_X_MASK 1'0"
-    r"(?=\n(?:    .*\n)*?    parameter \\CLK_ENABLE 1\n)",
+    r"^(    connect \\CLK (.*)\n  end\n\n(?:  cell \$(?!mem).*\n(?:    .*\n)*  end\n\n)*"
+    r"  cell \$memrd_v2 .*\n(?:    .*\n)*?"
+    r"    parameter \\TRANSPARENCY_MASK 1'0\n    parameter \\)COLLISION_X_MASK 1'0"
+    r"(?=\n(?:    .*\n)*?    parameter \\CLK_ENABLE 1\n(?:    .*\n)*?    connect \\CLK \2\n)",
     re.MULTILINE,
 )
 _EMPTY_INIT = re.compile(
@@ -38,7 +40,8 @@ def to_rtlil(component: wiring.Component, *, name: str) -> str:
 
     A memory read in the very cycle that writes the same word gives an undefined value: block RAM
     does, and the old value that Amaranth promises would cost a bypass at every port. (A port that
-    is transparent stays so.) In Verilog that value is x, so a simulation shows whoever uses it.
+    is transparent stays so, and one with another clock than the write port's.) In Verilog that
+    value is x, so a simulation shows whoever uses it.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def to_rtlil(component: wiring.Component, *, name: str) -> str:
     fragment = Fragment.get(component, None)
     _forget_zeros(fragment)
     text: str = rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
-    return _OLD_VALUE.sub(r"\g<1>\g<2>COLLISION_X_MASK 1'1", _EMPTY_INIT.sub("", text))
+    return _OLD_VALUE.sub(r"\g<1>COLLISION_X_MASK 1'1", _EMPTY_INIT.sub("", text))
 
 
 def to_verilog(component: wiring.Component, *, name: str) -> str:

@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out
 from spikewright.fixed import DECAY_BITS, DECAY_ONE, signed_range
 from spikewright.spec import CoreSpec
 
+from .layouts import Clocks
+
 __all__ = ["Decay", "NeuronLane", "saturate"]
 
 
@@ -29,6 +31,12 @@ class Decay(wiring.Component):
     With ``shift`` decay ``a = 4096 - (4096 >> k)``, and the same quotient is ``x - (x >> k)``, one
     less for a positive x that the shift cut bits off.
 
+    Parameters
+    ----------
+    spec : CoreSpec
+    clocks : Clocks
+        ``neurons`` is that of what may stand still.
+
     Members
     -------
     awake : In(1)
@@ -38,8 +46,9 @@ class Decay(wiring.Component):
     o : Out, signed state
     """
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
         self._spec = spec
+        self._clocks = clocks
         super().__init__({
             "awake": In(1),
             "x": In(signed(spec.state_bits)),
@@ -63,7 +72,7 @@ class Decay(wiring.Component):
         # x is negative where the upper product is; a zero factor leaves both products zero.
         up = high[-1] & low[:DECAY_BITS].any()
         with m.If(self.awake):
-            m.d.sync += [
+            m.d[self._clocks.neurons] += [
                 x.eq(self.x),
                 a.eq(self.a),
                 low.eq(x[:DECAY_BITS] * a),
@@ -84,7 +93,7 @@ class Decay(wiring.Component):
                 m.d.sync += k.eq(count)
         cut = (x[0] & ((1 << k) - 1))[:DECAY_BITS].any()
         with m.If(self.awake):
-            m.d.sync += [
+            m.d[self._clocks.neurons] += [
                 Cat(x).eq(Cat(self.x, x[0])),
                 shifted.eq(Mux(is_one, 0, x[0] >> k)),
                 down.eq(~is_one & ~x[0][-1] & cut),
@@ -103,6 +112,12 @@ class NeuronLane(wiring.Component):
 
     A held neuron needs no multiplexer: its factor is set to
     one and its current to zero, in registers that already exist, and sat(v * 1 + 0) is v.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    clocks : Clocks
+        ``neurons`` is that of what may stand still.
 
     Members
     -------
@@ -124,8 +139,9 @@ class NeuronLane(wiring.Component):
         Stage 11.
     """
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
         self._spec = spec
+        self._clocks = clocks
         state = signed(spec.state_bits)
         super().__init__({
             "acc": In(signed(spec.acc_bits)),
@@ -160,12 +176,12 @@ class NeuronLane(wiring.Component):
         i_7 = self._later(m, i_6)
         drive_7 = self._later(m, i_6, zero=held_6)
 
-        m.submodules.decay_v = decay_v = Decay(self._spec)
+        m.submodules.decay_v = decay_v = Decay(self._spec, self._clocks)
         factor_4 = Signal(DECAY_BITS + 1, reset_less=True)
         with m.If(self.awake):
-            m.d.sync += factor_4.eq(self.a_mem)
+            m.d[self._clocks.neurons] += factor_4.eq(self.a_mem)
             with m.If(held_3):
-                m.d.sync += factor_4.eq(DECAY_ONE)
+                m.d[self._clocks.neurons] += factor_4.eq(DECAY_ONE)
         m.d.comb += [
             decay_v.awake.eq(self.awake),
             decay_v.x.eq(self.v),
@@ -199,7 +215,7 @@ class NeuronLane(wiring.Component):
         """The new synaptic current before saturation, at stage 6."""
         wide_5 = self._later(m, (self.acc << self._spec.fraction_bits) + self.bias, 3)
         if self._spec.synapse_current:
-            m.submodules.decay_i = decay_i = Decay(self._spec)
+            m.submodules.decay_i = decay_i = Decay(self._spec, self._clocks)
             m.d.comb += [
                 decay_i.awake.eq(self.awake),
                 decay_i.x.eq(self.i),
@@ -215,9 +231,9 @@ class NeuronLane(wiring.Component):
         for _ in range(cycles):
             register = Signal(value.shape(), reset_less=True)
             with m.If(self.awake):
-                m.d.sync += register.eq(value)
+                m.d[self._clocks.neurons] += register.eq(value)
                 if zero is not None:
                     with m.If(zero):
-                        m.d.sync += register.eq(0)
+                        m.d[self._clocks.neurons] += register.eq(0)
             value = register
         return value

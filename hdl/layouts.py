@@ -1,11 +1,34 @@
-"""Amaranth shapes of the contract's layouts, and registers of any shape."""
+"""Amaranth shapes of the contract's layouts, and registers of any shape and clock."""
+
+from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal, Value, ValueLike, signed, unsigned
 from amaranth.lib import data
 
 from spikewright.layout import Layout
 
-__all__ = ["Write", "following", "passed_on", "struct"]
+__all__ = ["Clocks", "Write", "following", "passed_on", "struct"]
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Clock domains of what rests most of the time.
+
+    All of a design has the one clock ``sync``. A simulator saves much work if it can leave out the
+    cycles in which nothing moves, so for it they may be domains of their own.
+
+    Attributes
+    ----------
+    neurons : str
+        Registers of the update pipeline; they need no clock while ``awake`` is low.
+    host : str
+        Registers of the host port and of its way to the memories; they need no clock but while the
+        port is used and ``HOST_READ_LATENCY`` cycles longer.
+    """
+
+    neurons: str = "sync"
+    host: str = "sync"
+
 
 Write = tuple[Value, Value, ValueLike]
 """Enable, address and data of a memory's write port."""
@@ -19,16 +42,18 @@ def struct(layout: Layout) -> data.StructLayout:
     })
 
 
-def following(m: Module, value: ValueLike, name: str, *, when: ValueLike = 1) -> Signal:
+def following(
+    m: Module, value: ValueLike, name: str, *, when: ValueLike = 1, domain: str = "sync"
+) -> Signal:
     """The value a cycle later, in a register of its shape that is loaded only ``when``."""
     register = Signal.like(value, name=name)
     with m.If(when):
-        m.d.sync += register.eq(value)
+        m.d[domain] += register.eq(value)
     return register
 
 
-def passed_on(m: Module, write: Write, name: str) -> Write:
+def passed_on(m: Module, write: Write, name: str, domain: str) -> Write:
     """A memory's write a cycle later: enable, address, data. Registers load for writes only."""
     en, *rest = write
-    addr, data = (following(m, value, name, when=en) for value in rest)
-    return following(m, en, name), addr, data
+    addr, data = (following(m, value, name, when=en, domain=domain) for value in rest)
+    return following(m, en, name, domain=domain), addr, data

@@ -1,6 +1,6 @@
 """The neurons: their parameters, their state and the update pipeline, ``lanes`` neurons wide."""
 
-from amaranth.hdl import Cat, Module, ShapeLike, Signal
+from amaranth.hdl import Cat, Module, ShapeLike, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,7 +10,7 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import acc_lanes
 from .lane import NeuronLane
-from .layouts import Write, following, passed_on, struct
+from .layouts import Clocks, Write, following, passed_on, struct
 
 __all__ = ["NeuronUpdate", "commit_layout"]
 
@@ -32,6 +32,11 @@ class NeuronUpdate(wiring.Component):
     """Update neuron groups, one a cycle, from issue to commit in ``spec.update_latency`` cycles.
 
     Nothing is written before the commit, so groups that were issued too early can be flushed.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    clocks : Clocks
 
     Members
     -------
@@ -57,8 +62,9 @@ class NeuronUpdate(wiring.Component):
         State of each lane, steady 5 cycles after ``issue`` is.
     """
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
         self._spec = spec
+        self._clocks = clocks
         memories = spec.memories
         group = index_width(spec.groups)
         super().__init__({
@@ -94,13 +100,13 @@ class NeuronUpdate(wiring.Component):
         for lane in range(self._spec.lanes):
             memory = _block_ram(layout, self._spec.groups)
             m.submodules[f"{names[0]}{lane}"] = memory
-            write_port = memory.write_port()
+            write_port = memory.write_port(domain=self._clocks.host)
             m.d.comb += [
                 write_port.addr.eq(addr),
                 write_port.en.eq(lane_en[lane]),
             ]
             m.d.comb += [write_port.data[name].eq(record[name]) for name, _ in layout]
-            outputs.append(_read(m, memory, group, self.awake))
+            outputs.append(_read(m, memory, group, self.awake, self._clocks.neurons))
         return outputs
 
     def _kept(
@@ -118,7 +124,7 @@ class NeuronUpdate(wiring.Component):
             write_port.en.eq(writing),
             *(write_port.data[lane].eq(value) for lane, value in enumerate(new)),
         ]
-        return _read(m, memory, group, self.awake)
+        return _read(m, memory, group, self.awake, "sync")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -136,7 +142,7 @@ class NeuronUpdate(wiring.Component):
         with m.If(self.zero_en):
             m.d.sync += [groups[-1].eq(self.zero), writing.eq(1)]
 
-        lanes = [NeuronLane(spec) for _ in range(spec.lanes)]
+        lanes = [NeuronLane(spec, self._clocks) for _ in range(spec.lanes)]
         for k, lane in enumerate(lanes):
             m.submodules[f"lane{k}"] = lane
         m.submodules.levels = levels = Memory(
@@ -146,9 +152,9 @@ class NeuronUpdate(wiring.Component):
         saturated = Cat(lane.saturated for lane in lanes)
         spiked = Signal()
         m.d.sync += spiked.eq(valid[-2] & ~self.flush & spikes.any())
-        level_write = levels.write_port()
+        level_write = levels.write_port(domain=self._clocks.host)
         level = Signal.like(self.level_data)
-        m.d.sync += level.eq(_read(m, levels, groups[9], self.awake))
+        m.d.sync += level.eq(_read(m, levels, groups[9], self.awake, self._clocks.neurons))
         m.d.comb += [
             level_write.addr.eq(self.level_addr),
             level_write.data.eq(self.level_data),
@@ -158,11 +164,14 @@ class NeuronUpdate(wiring.Component):
             self.commit.last.eq(level.last),
             self.commit.end.eq(level.end),
             self.commit.spiked.eq(spiked),
-            self.commit.spikes.eq(following(m, spikes, "spikes", when=self.awake)),
-            self.commit.saturated.eq(following(m, saturated, "saturated", when=self.awake)),
+            self.commit.spikes.eq(self._resting(m, spikes, "spikes")),
+            self.commit.saturated.eq(self._resting(m, saturated, "saturated")),
         ]
         self._connect_lanes(m, lanes, groups, writing)
         return m
+
+    def _resting(self, m: Module, value: Value, name: str) -> Signal:
+        return following(m, value, name, when=self.awake, domain=self._clocks.neurons)
 
     def _connect_lanes(
         self, m: Module, lanes: list[NeuronLane], groups: list[Signal], writing: Signal
@@ -173,8 +182,8 @@ class NeuronUpdate(wiring.Component):
         lane_en = Signal(spec.lanes)
         m.d.comb += lane_en.eq(self.neuron_en << self.neuron_addr[:lane_bits])
         early = (lane_en, self.neuron_addr[lane_bits:], self.neuron_data)
-        later = passed_on(m, early, "written1")
-        last = passed_on(m, later, "written2")
+        later = passed_on(m, early, "written1", self._clocks.host)
+        last = passed_on(m, later, "written2", self._clocks.host)
         current = self._parameters(m, ("bias", "a_syn"), groups[0], early)
         membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2], later)
         firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7], last)
@@ -210,15 +219,15 @@ class NeuronUpdate(wiring.Component):
                 ]
                 m.d.comb += self.state[k].refractory.eq(lane.r)
             with m.If(self.awake):
-                m.d.sync += read
+                m.d[self._clocks.neurons] += read
 
 
 def _block_ram(shape: ShapeLike, depth: int) -> Memory:
     return Memory(shape=shape, depth=depth, init=[], attrs={"ram_style": "block"})
 
 
-def _read(m: Module, memory: Memory, addr: Signal, en: Signal) -> data.View:
+def _read(m: Module, memory: Memory, addr: Signal, en: Signal, domain: str) -> data.View:
     """The output of a new read port, a cycle after the address."""
-    port = memory.read_port()
+    port = memory.read_port(domain=domain)
     m.d.comb += [port.addr.eq(addr), port.en.eq(en)]
     return port.data

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
-from .layouts import Write, following, passed_on, struct
+from .layouts import Clocks, Write, following, passed_on, struct
 
 __all__ = ["RowFetch", "weight_word"]
 
@@ -28,6 +28,12 @@ class RowFetch(wiring.Component):
     Latency ``5 + spec.weight_banks`` cycles from a source to its first word; a source without words
     takes one cycle.
 
+    Parameters
+    ----------
+    spec : CoreSpec
+    clocks : Clocks
+        ``host`` is that of the write ports.
+
     Members
     -------
     i : In(stream)
@@ -46,8 +52,9 @@ class RowFetch(wiring.Component):
         read.
     """
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
         self._spec = spec
+        self._host = clocks.host
         memories = spec.memories
         super().__init__({
             "i": In(stream.Signature(index_width(spec.sources))),
@@ -69,7 +76,7 @@ class RowFetch(wiring.Component):
         m.submodules.descriptors = directory = Memory(
             shape=descriptor, depth=spec.sources, init=[], attrs={"ram_style": "block"}
         )
-        write_port = directory.write_port()
+        write_port = directory.write_port(domain=self._host)
         m.d.comb += [
             write_port.addr.eq(self.descriptor_addr),
             write_port.data.eq(self.descriptor_data),
@@ -139,7 +146,7 @@ class RowFetch(wiring.Component):
         written: Write = (self.weight_en, self.weight_addr, self.weight_data)
         last = spec.weight_banks - 1
         for bank in range(spec.weight_banks):
-            written = passed_on(m, written, f"written{bank}")
+            written = passed_on(m, written, f"written{bank}", self._host)
             address = following(m, address, f"address{bank}")
             lanes = range(bank, spec.lanes, spec.weight_banks)
             names = {f"{kind}{lane}" for kind in ("weight", "delay") for lane in lanes}
@@ -158,7 +165,7 @@ class RowFetch(wiring.Component):
         m.submodules[name] = memory = Memory(
             shape=struct(layout), depth=spec.weight_words, init=[], attrs={"ram_style": "block"}
         )
-        write_port = memory.write_port()
+        write_port = memory.write_port(domain=self._host)
         read_port = memory.read_port()
         m.d.comb += [
             write_port.en.eq(written[0]),

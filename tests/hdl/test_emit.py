@@ -13,6 +13,7 @@ from amaranth.sim import Simulator
 from spikewright.errors import ToolError
 from spikewright.hdl.core import Core
 from spikewright.hdl.emit import to_rtlil, to_verilog
+from spikewright.hdl.layouts import Clocks
 from spikewright.spec import CoreSpec
 
 
@@ -47,6 +48,48 @@ class Lookup(wiring.Component):
             self.table.eq(table.data),
         ]
         return m
+
+
+class Delay(wiring.Component):
+    """A memory that is written in ``sync`` and read in the same cycle, in a domain."""
+
+    addr: In(3)
+    value: In(8)
+    out: Out(8)
+
+    def __init__(self, domain: str) -> None:
+        super().__init__()
+        self._domain = domain
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=8, depth=8, init=[])
+        write, read = memory.write_port(), memory.read_port(domain=self._domain)
+        m.d.comb += [
+            write.addr.eq(self.addr),
+            write.data.eq(self.value),
+            write.en.eq(1),
+            read.addr.eq(self.addr),
+            read.en.eq(self.value[0]),
+            self.out.eq(read.data),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("domain", ["sync", "other"])
+def test_word_that_is_being_written_is_undefined_at_the_same_clock(domain: str) -> None:
+    undefined = "<= 8'hxx;" in to_verilog(Delay(domain), name="delay")
+    assert undefined == (domain == "sync")
+
+
+def test_core_reads_no_word_that_is_being_written() -> None:
+    spec = CoreSpec(axons=4, neurons=4, lanes=2)
+    text = to_verilog(Core(spec), name="core")
+    memories = re.findall(r"^  reg \[\d+:0\] \S+ +\[\d+:0\];", text, re.MULTILINE)
+    assert len(re.findall(r"<= \d+'hx+;", text)) == len(memories)
+    gated = to_verilog(Core(spec, Clocks("neurons", "host")), name="core")
+    # The host's own memories apart: directory, levels, weights of two banks, parameters of lanes.
+    assert len(re.findall(r"<= \d+'hx+;", gated)) == len(memories) - (1 + 1 + 2 + 3 * spec.lanes)
 
 
 def test_rtlil_initializes_only_memories_with_content() -> None:
