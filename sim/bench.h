@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <type_traits>
+#include <vector>
 
 #include "Vtop.h"
 #include "Vtop___024root.h"
@@ -19,8 +20,9 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ports are copied as little-endian bytes");
 
-// Verilator's: what depends on inputs, and what happens at the clock.
+// Verilator's: what depends on inputs, which clocks rose, and what happens at their rise.
 void Vtop___024root___eval_ico(Vtop___024root* root);
+void Vtop___024root___eval_triggers_vec__act(Vtop___024root* root);
 void Vtop___024root___eval_nba(Vtop___024root* root);
 
 // Drivers derive from it: the C functions below take its address and theirs as the same.
@@ -33,6 +35,16 @@ class Bench {
 #elif VM_TRACE_VCD
     std::unique_ptr<VerilatedVcdC> trace_;
 #endif
+
+    struct Clock {
+        CData* level;
+        uint64_t triggers;
+    };
+    std::vector<Clock> clocks_;
+
+    void lower() {
+        for (const Clock& one : clocks_) *one.level = 0;
+    }
 
     static VerilatedContext* prepare(VerilatedContext& context, uint32_t seed) {
         context.randReset(2);
@@ -48,7 +60,7 @@ class Bench {
     explicit Bench(uint32_t seed) : top{prepare(context_, seed)} {}
     ~Bench() { stop_trace(); }
 
-    // Let the inputs take effect. A rise of the clock samples what settled before it.
+    // Let the inputs and clocks take effect. A rise of a clock samples what settled before it.
     void eval() {
         top.eval();
 #if VM_TRACE
@@ -57,24 +69,47 @@ class Bench {
 #endif
     }
 
-    // A rise of the clock, for tops that have one and call it `clk`, after inputs changed that no
-    // output follows without one. Without a waveform this does what Verilator's own evaluation
-    // would come to: let the inputs in, then move every register. The fall would change nothing,
-    // and finding out which clock rose costs more than a small model itself.
+    // Take over a clock; returns what it is called for rise(), the bits of Verilator's triggers.
     template <typename Top = Vtop>
-    void rise() {
+    uint64_t clock(CData& level) {
+        auto& root = *static_cast<Top&>(top).rootp;
+        for (const CData now : {0, 1}) {
+            level = now;
+            Vtop___024root___eval_triggers_vec__act(&root);
+        }
+        clocks_.push_back({&level, root.__VactTriggered[0]});
+        lower();
+        return clocks_.back().triggers;
+    }
+
+    // Let inputs that changed take effect before the next rise().
+    template <typename Top = Vtop>
+    void settle() {
         Top& clocked = top;
 #if VM_TRACE
-        clocked.clk = 0;
-        eval();
-        clocked.clk = 1;
-        eval();
+        lower();
+        clocked.eval();
 #else
-        clocked.clk = 1;
         auto& root = *clocked.rootp;
         root.__VicoTriggered[0] = 1;
         Vtop___024root___eval_ico(&root);
-        root.__VnbaTriggered[0] = 1;
+#endif
+    }
+
+    // A rise of some of the clocks at once. Without a waveform this does what Verilator's own
+    // evaluation would come to: move every register. The fall would change nothing, and finding
+    // out which clocks rose costs more than a small model itself.
+    template <typename Top = Vtop>
+    void rise(uint64_t clocks) {
+        Top& clocked = top;
+#if VM_TRACE
+        lower();
+        eval();
+        for (const Clock& one : clocks_) *one.level = (one.triggers & clocks) != 0;
+        eval();
+#else
+        auto& root = *clocked.rootp;
+        root.__VnbaTriggered[0] = clocks;
         Vtop___024root___eval_nba(&root);
         root.__VnbaTriggered[0] = 0;
 #endif

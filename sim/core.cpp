@@ -63,7 +63,12 @@ struct Random {
 };
 
 class Core : public Bench {
+    const uint64_t clk_ = clock(top.clk);
+    const uint64_t neurons_clk_ = clock(top.neurons_clk);
+    const uint64_t host_clk_ = clock(top.host_clk);
+    uint64_t always_ = clk_ | host_clk_;  // clocks that rise whatever the core does
     uint64_t cycle_ = 0;
+    bool changed_ = true;  // inputs, since they last took effect
 
     // Axon spikes that are offered, one a cycle but for gaps, whatever else goes on.
     const uint16_t* axon_ = nullptr;
@@ -100,34 +105,37 @@ class Core : public Bench {
         auto& valid = top.i_spikes___05Fvalid;
         if (valid || !axons_left_ || hold_) return;
         if (gap_odds_ && random_.below(256) < gap_odds_) return;
-        valid = 1;
+        drive(valid, 1);
         top.i_spikes___05Fpayload = *axon_;
     }
 
-    // Inputs change while the clock is low, outputs settle, then everything moves on at the rise.
-    // Of the inputs only `step` reaches an output before that.
+    template <typename Port>
+    void drive(Port& port, uint32_t value) {
+        port = value;
+        changed_ = true;
+    }
+
+    // Inputs change while the clocks are low, outputs settle, then everything moves on at the rise.
     void cycle() {
         offer();
-        if (top.step) {
-            top.clk = 0;
-            eval();
-        }
+        if (changed_) settle();
+        changed_ = false;
         observe();
         const bool offered = top.i_spikes___05Fvalid;
         const bool taken = offered && top.i_spikes___05Fready;
         refused_ = offered && !taken ? refused_ + 1 : 0;
-        rise();
+        rise(always_ | (top.awake ? neurons_clk_ : 0));
         ++cycle_;
         if (taken) {
-            top.i_spikes___05Fvalid = 0;
+            drive(top.i_spikes___05Fvalid, 0);
             ++axon_;
             --axons_left_;
         }
     }
 
     void select(uint32_t region, uint32_t index) {
-        top.host___05Fregion = region;
-        top.host___05Findex = index;
+        drive(top.host___05Fregion, region);
+        drive(top.host___05Findex, index);
     }
 
     Outcome wait_while_busy(uint64_t limit) {
@@ -150,9 +158,9 @@ class Core : public Bench {
         spikes_ = run.spikes + t * run.neurons;
         synapses_ = saturations_ = next_group_ = 0;
         const uint64_t start = cycle_;
-        top.step = 1;
+        drive(top.step, 1);
         cycle();
-        top.step = 0;
+        drive(top.step, 0);
         if (t + 1 < run.timesteps) axons_left_ = run.counts[t + 1];
         if (run.stall_seed) {
             static constexpr uint32_t ODDS[] = {0, 64, 192, 250};
@@ -176,11 +184,13 @@ class Core : public Bench {
         top.i_spikes___05Fvalid = 0;
         top.step = top.clear = 0;
         top.host___05Fw_en = top.host___05Fr_en = 0;
-        top.rst = 1;
+        top.rst = top.neurons_rst = top.host_rst = 1;
         eval();
         for (int i = 0; i < 4; ++i) cycle();
-        top.rst = 0;
+        top.rst = top.neurons_rst = top.host_rst = 0;
+        changed_ = true;
         cycle();
+        always_ = clk_;
         stray_ = false;
     }
 
@@ -189,30 +199,35 @@ class Core : public Bench {
     void write(uint32_t region, uint32_t first, uint32_t count, size_t size, const uint8_t* data) {
         auto& port = top.host___05Fw_data;
         std::memset(&port, 0, sizeof port);
-        top.host___05Fw_en = 1;
+        always_ = clk_ | host_clk_;
+        drive(top.host___05Fw_en, 1);
         for (uint32_t i = 0; i < count; ++i, data += size) {
             select(region, first + i);
             std::memcpy(&port, data, size);
             cycle();
         }
-        top.host___05Fw_en = 0;
+        drive(top.host___05Fw_en, 0);
+        for (int rest = 0; rest < READ_LATENCY; ++rest) cycle();
+        always_ = clk_;
     }
 
     void read(uint32_t region, uint32_t first, uint32_t count, size_t size, uint8_t* data) {
+        always_ = clk_ | host_clk_;
         for (uint32_t i = 0; i < count; ++i, data += size) {
             select(region, first + i);
-            top.host___05Fr_en = 1;
+            drive(top.host___05Fr_en, 1);
             cycle();
-            top.host___05Fr_en = 0;
+            drive(top.host___05Fr_en, 0);
             for (int wait = 1; wait < READ_LATENCY; ++wait) cycle();
             std::memcpy(data, &top.host___05Fr_data, size);
         }
+        always_ = clk_;
     }
 
     Outcome clear(uint64_t cycles) {
-        top.clear = 1;
+        drive(top.clear, 1);
         cycle();
-        top.clear = 0;
+        drive(top.clear, 0);
         const uint64_t start = cycle_;
         if (const Outcome outcome = wait_while_busy(cycles)) return outcome;
         return cycle_ - start + 1 == cycles ? OK : WRONG_CYCLES;

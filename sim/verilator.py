@@ -439,10 +439,11 @@ def _core_rtl(spec: CoreSpec) -> CoreRTL:
     try:
         from spikewright.hdl.core import HOST_READ_LATENCY, STATE_LATENCY, Core, state_fields
         from spikewright.hdl.emit import to_verilog
+        from spikewright.hdl.layouts import Clocks
     except ModuleNotFoundError as error:
         raise ToolError(
             f"The RTL needs the Python package {error.name!r}, which is not installed.",
             hint="Install it: pip install 'spikewright[fpga]'.",
         ) from None
-    verilog = to_verilog(Core(spec), name="core")
+    verilog = to_verilog(Core(spec, Clocks("neurons", "host")), name="core")
     return CoreRTL(verilog, HOST_READ_LATENCY, STATE_LATENCY, state_fields(spec))

@@ -17,6 +17,7 @@ constexpr unsigned QUIET_CYCLES = 4 * DIVISOR + 16;
 
 struct Board {
     Bench bench;
+    const uint64_t clk = bench.clock(bench.top.clk);
     uint64_t cycles = 0;
     unsigned quiet = 0;
     unsigned driven = 0, driven_bits = 0, driven_cycles = 0;    // byte on rx, from its start bit
@@ -28,10 +29,11 @@ struct Board {
         bench.eval();
         for (unsigned n = 0; n < RESET_CYCLES; n++) clock();
         bench.top.rst = 0;
+        bench.settle();
     }
 
     void clock() {
-        bench.rise();
+        bench.rise(clk);
         cycles++;
     }
 
@@ -46,7 +48,11 @@ struct Board {
 
     // One clock cycle; whether `byte` came out.
     bool step(uint8_t& byte) {
-        bench.top.rx = driven_bits ? driven & 1 : 1;
+        const bool rx = driven_bits ? driven & 1 : 1;
+        if (rx != bench.top.rx) {
+            bench.top.rx = rx;
+            bench.settle();
+        }
         if (driven_bits && ++driven_cycles == DIVISOR) {
             driven_cycles = 0;
             driven >>= 1;
