@@ -46,7 +46,6 @@ ATTRIBUTES = {
 """Whole numbers, or words, that say how a primitive works on its input's shape."""
 
 _SHAPES = {"Input": "input_type", "Output": "output_type", "Flatten": "input_type"}
-_CPU_SECONDS = 30
 _MEMORY_BYTES = 2 << 30
 _ARRAY_BYTES = 256 << 20
 _OUTPUT_BYTES = 1 << 30
@@ -234,10 +233,10 @@ def _read(data: bytes) -> bytes:
     return encode({"error": "; ".join(unknown) or text}, {})
 
 
-def _limit() -> None:
+def _limit(cpu_s: int) -> None:
     """Give up the means to hang, to fill memory or disk, or to leave a core dump."""
     for what, limit in (
-        (resource.RLIMIT_CPU, _CPU_SECONDS),
+        (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_AS, _MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, _OUTPUT_BYTES),
         (resource.RLIMIT_CORE, 0),
@@ -248,8 +247,8 @@ def _limit() -> None:
 
 
 def main() -> None:
-    """Read standard input, write standard output."""
-    _limit()
+    """Read standard input, write standard output; the argument is the processor time [s]."""
+    _limit(int(sys.argv[1]))
     sys.stdout.buffer.write(_read(sys.stdin.buffer.read()))
 
 

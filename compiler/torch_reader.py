@@ -18,7 +18,6 @@ __all__ = ["ERROR"]
 ERROR = "//error"
 """Name of the message among the tensors."""
 
-_CPU_SECONDS = 30
 _MORE_MEMORY_BYTES = 2 << 30
 _TENSOR_BYTES = 256 << 20
 _OUTPUT_BYTES = 1 << 30
@@ -60,12 +59,12 @@ def _read(data: bytes) -> bytes:
     return safetensors.torch.save({ERROR: torch.tensor(list(text.encode()), dtype=torch.uint8)})
 
 
-def _limit() -> None:
+def _limit(cpu_s: int) -> None:
     """Give up the means to hang, to fill memory or disk, or to leave a core dump."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     used = pages * resource.getpagesize()  # by torch, of which there are small and large builds
     for what, limit in (
-        (resource.RLIMIT_CPU, _CPU_SECONDS),
+        (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_AS, used + _MORE_MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, _OUTPUT_BYTES),
         (resource.RLIMIT_CORE, 0),
@@ -76,8 +75,8 @@ def _limit() -> None:
 
 
 def main() -> None:
-    """Read standard input, write standard output."""
-    _limit()
+    """Read standard input, write standard output; the argument is the processor time [s]."""
+    _limit(int(sys.argv[1]))
     sys.stdout.buffer.write(_read(sys.stdin.buffer.read()))
 
 

@@ -3,7 +3,7 @@
 Formats: NIR, torch state dicts, spikes, SuperNeuroMAT's JSON, core images. Each mutant is read in a
 process of its own that may write nothing but its output, start nothing, and take 10 s. The readers
 of NIR and torch files, programs of their own in earnest, run as forks with their own limits; every
-hundredth mutant goes through the real ones.
+hundredth mutant goes through the real ones, in the same 10 s.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import numpy as np
 from hostile_mutants import FORMATS, Mutant, image, mutant
 
 from spikewright.compiler import CompileOptions, compile_network, nir_reader
+from spikewright.compiler.frontend import time_limit_s
 from spikewright.compiler.superneuromat import compile_superneuromat
 from spikewright.errors import ModelError, SpikewrightError
 from spikewright.files import fit_spikes, read_spikes
@@ -34,8 +35,6 @@ from spikewright.image import CoreImage
 from spikewright.sim.golden import GoldenTarget
 
 LIMIT_S = 10
-REAL_LIMIT_S = 60
-"""Of real child processes: starting Python on a busy machine is none of the file's doing."""
 REAL_EVERY = 100
 """Of mutants that a child process reads, those that the real one does."""
 _TRESPASS = 99
@@ -94,7 +93,7 @@ def forked_reader(reader: ModuleType) -> Callable[[Path, bytes], bytes]:
 
     def run(path: Path, data: bytes) -> bytes:
         def work() -> bytes:
-            reader._limit()
+            reader._limit(time_limit_s(len(data)))
             result = reader._read(data)
             assert isinstance(result, bytes)
             return result
@@ -191,11 +190,10 @@ def judge(kind: str, case: Mutant, folder: Path, *, real: bool = False) -> str:
                 return traceback.format_exc().encode()
         return b"sound" if case.may_be_sound(path) else b"damage was not noticed"
 
-    limit_s = REAL_LIMIT_S if real else LIMIT_S
-    code, result = in_a_fork(work, limit_s)
+    code, result = in_a_fork(work, LIMIT_S)
     found = {"x.core"} if result == b"sound" and kind in ("nir", "json", "core") else set()
     if code:
-        names = {_TRESPASS: "trespass", -signal.SIGALRM: f"over {limit_s} s"}
+        names = {_TRESPASS: "trespass", -signal.SIGALRM: f"over {LIMIT_S} s"}
         return names.get(code, f"crash ({code})")
     if {p.name for p in output.iterdir()} != found:
         return f"files left: {list(output.iterdir())}, after {result.decode()}"

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,24 @@ def test_a_reader_that_dies_hangs_or_babbles(
     monkeypatch.setattr(frontend, "TIMEOUT_S", 0.5)
     with pytest.raises(ModelError, match=message):
         frontend.read_nir(path)
+
+
+def test_readers_are_told_their_time_and_keep_to_it(tmp_path: Path) -> None:
+    reader = tmp_path / "reader.py"
+    reader.write_text("import sys; raise SystemExit(int(sys.argv[1]))")
+    with pytest.raises(ModelError, match=r"\(code 8\)"):
+        frontend.run_reader(reader, b"small")
+    assert frontend.time_limit_s(256 << 20) == 24
+    for name in ("nir_reader", "torch_reader"):
+        if name == "torch_reader" and find_spec("torch") is None:
+            continue
+        folder = str(frontend.READER.parent)
+        reader.write_text(
+            f"import sys; sys.path.append({folder!r}); import {name}\n"
+            f"{name}._limit({3 if name == 'torch_reader' else 1})\nwhile True: pass"
+        )
+        with pytest.raises(ModelError, match=r"crashed or ran out of time \(signal \d+\)"):
+            frontend.run_reader(reader, b"small")
 
 
 def ring() -> nir.NIRGraph:
