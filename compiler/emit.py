@@ -11,6 +11,7 @@ from spikewright.spec import CoreSpec
 
 from .graph import Network, Neuron
 from .ir import Circuit, Placement, Quantized
+from .lower import MISTAKEN
 from .options import Discretization
 
 __all__ = ["directory", "emit"]
@@ -86,28 +87,39 @@ def _one_or_each(values: Mapping[str, Any]) -> Any:
 def _semantics(
     network: Network, circuit: Circuit, discretization: Discretization
 ) -> dict[str, Any]:
-    """What was resolved about how the network runs; by population where that differs."""
+    """What was resolved about how the network runs; by population where that differs.
+
+    ``spike_order`` has the source, the target and the delay [timesteps] of all synapses: a spike
+    arrives in its own timestep where that is 0, as feed-forward ones do, and in the next where it
+    is 1, as recurrent ones do if the network says no more. ``threshold_mistaken`` is the bound of
+    :data:`~spikewright.compiler.lower.MISTAKEN`, for non-strict thresholds.
+    """
     nodes = {name: network.nodes[name] for name in circuit.populations}
     spiking = {
         name: node
         for name, node in nodes.items()
         if isinstance(node, Neuron) and node.reset is not None
     }
-    semantics = {
+    thresholds = {
+        name: "strict" if node.strict else "non-strict"
+        for name, node in nodes.items()
+        if isinstance(node, Neuron) and node.v_threshold is not None
+    }
+    reached = "non-strict" in thresholds.values()
+    return {
         "dt": network.dt,
+        "threshold": _one_or_each(thresholds),
+        **({"threshold_mistaken": MISTAKEN} if reached else {}),
         "reset": _one_or_each({name: node.reset for name, node in spiking.items()}),
         "reset_delay": _one_or_each({name: node.reset_delay for name, node in spiking.items()}),
+        "refractory": _one_or_each({
+            name: circuit.populations[name].refractory for name in spiking
+        }),
         "discretization": discretization,
         "kinds": {name: p.kind for name, p in circuit.populations.items()},
         "v_leak": {
             name: p.v_leak.tolist() for name, p in circuit.populations.items() if p.v_leak.any()
         },
         "outputs": dict(circuit.outputs),
-        "next_timestep": [
-            [edge.source, edge.target]
-            for edge in circuit.weights
-            if edge.delay == 1 and not circuit.is_onward(edge)
-        ],
+        "spike_order": sorted(list(edge) for edge in circuit.weights),
     }
-    delays = [list(edge) for edge in circuit.weights if edge.delay > (not circuit.is_onward(edge))]
-    return semantics | ({"delays": delays} if delays else {})

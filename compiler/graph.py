@@ -188,8 +188,8 @@ class Neuron:
     """A population of neurons; the last seven kinds of NIR in one form.
 
     ``tau_syn di_syn/dt = -i_syn + w_in x`` and ``tau_mem dv/dt = v_leak - v + r i_syn``, spiking
-    where ``v > v_threshold``; of kind Threshold ``v = x``, whatever it was before. Parameters are
-    one value a neuron, in C order.
+    where ``v > v_threshold``, or ``v >= v_threshold`` if not ``strict``; of kind Threshold
+    ``v = x``, whatever it was before. Parameters are one value a neuron, in C order.
 
     Attributes
     ----------
@@ -214,6 +214,8 @@ class Neuron:
     reset, reset_delay : Reset or None, bool or None
         As in :class:`~spikewright.compiler.options.CompileOptions`, if the source of the graph
         says so; None leaves it to the options.
+    strict : bool or None
+        Whether v must be above the threshold, or may be at it; None is as NIR has it: above.
     """
 
     kind: str
@@ -227,6 +229,7 @@ class Neuron:
     v_reset: Array
     reset: Reset | None = None
     reset_delay: bool | None = None
+    strict: bool | None = None
 
     @property
     def size_in(self) -> int:

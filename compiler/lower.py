@@ -15,7 +15,7 @@ from .ir import Circuit, Edge, Population
 from .matrices import as_csr, identity, multiply, scale_rows
 from .options import Discretization
 
-__all__ = ["lower"]
+__all__ = ["MISTAKEN", "lower"]
 
 Array = npt.NDArray[np.float64]
 
@@ -24,6 +24,18 @@ MAX_DELAY = 63
 """Longest delay from a spike to a neuron [timesteps]: what the widest ring of a core holds."""
 _WHOLE = 1e-6
 """How far from a whole number of timesteps a delay may be: noise of float arithmetic."""
+
+BELOW = 3 * 2.0**-23
+"""Part by which a threshold is lowered that v need only reach, so that quantization, which rounds
+thresholds down, but up to an integer at most ``2**-22`` of them above, gives the greatest integer
+below: over integers ``v > ceil(v_threshold) - 1`` is ``v >= v_threshold``. All whole thresholds
+that a state of 24 bits holds, up to ``2**22``, become the integer below."""
+MISTAKEN = 2.0**-22
+"""Part of a threshold by which v may miss it at most and still spike, where v need only reach it:
+a threshold so little above an integer of the core counts as that integer. Whatever reaches it
+spikes. Up to ``2**21`` it is half of this."""
+_LEAST = 2.0**-500
+"""What a threshold of 0 is lowered by."""
 
 Term = tuple[str, int]
 """Source of spikes, and the delay that they come with [timesteps]."""
@@ -211,6 +223,8 @@ def _discretise(
     to_value = node.v_threshold is None or node.reset == "zero"
     if node.v_threshold is not None:
         threshold = node.v_threshold - node.v_leak
+        if node.strict is False:
+            threshold = threshold - np.maximum(BELOW * np.abs(threshold), _LEAST)
         if not node.resets:
             reset = np.zeros(node.size_in)
         elif not to_value:

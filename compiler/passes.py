@@ -75,6 +75,7 @@ def describe_network(network: Network) -> Description:
         if isinstance(node, Neuron):
             about |= {"kind": node.kind, "shape": list(node.shape)}
             about |= {field: _range(values) for field, values in node.parameters.items()}
+            about |= {"strict": node.strict}
             about |= {"reset": node.reset, "reset_delay": node.reset_delay}
         elif isinstance(node, Convolution):
             about |= {"shape_in": node.shape_in, "shape_out": node.shape_out}

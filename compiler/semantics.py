@@ -1,4 +1,4 @@
-"""Semantics: what a graph and the options say about time and resets, resolved once."""
+"""Semantics: what a graph and the options say about time, thresholds and resets, resolved once."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -19,7 +19,9 @@ def resolve(network: Network, options: CompileOptions) -> Network:
     Returns
     -------
     Network
-        With ``dt``, and with ``reset`` and ``reset_delay`` in every neuron that spikes.
+        With ``dt``, and with ``strict``, ``reset`` and ``reset_delay`` in every neuron that spikes.
+        A threshold is strict where the graph does not say otherwise, as NIR defines its neurons:
+        ``v > v_threshold`` (nir 1.0.8, ``nir/ir/neuron.py``).
 
     Raises
     ------
@@ -37,6 +39,8 @@ def resolve(network: Network, options: CompileOptions) -> Network:
     dt = pick("dt", network.dt, options.dt)
     nodes: dict[str, Node] = {}
     for name, node in network.nodes.items():
+        if isinstance(node, Neuron) and node.v_threshold is not None and node.strict is None:
+            node = replace(node, strict=True)
         nodes[name] = node
         if isinstance(node, Delay) and dt is None:
             missing.append(f"node {name!r} (Delay) needs dt")

@@ -207,7 +207,7 @@ def _manifest(
             "model": "SuperNeuroMAT",
             "threshold": "strict",
             "reset": "to reset state, at once",
-            "spikes_arrive": "next timestep, or later by delay",
+            "spike_order": "next timestep, or later by delay",
             "exact_timesteps": "all" if exact_timesteps is None else exact_timesteps,
             "neurons": network.ids[order].tolist(),
             "inputs": [list(line) for line in lines],

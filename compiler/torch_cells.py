@@ -18,9 +18,6 @@ Array = npt.NDArray[np.float64]
 
 LEAST_LEAK = 2.0**-40
 """Stands for no leak at all: time constants must be finite, and decays round to 2**-12."""
-JUST_BELOW = 2.0**-20
-"""A neuron that spikes at its threshold is one that spikes above a threshold less by this part. A
-threshold that is whole in the core's format so becomes the integer below, and the two are equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +83,8 @@ def refuse(module: Any, name: str, why: str, hint: str) -> ModelError:
 def to_nir(cells: Cells, shape: tuple[int, ...], dt: float) -> Any:
     """Give the NIR node whose Euler step of ``dt`` is one timestep of the cells.
 
+    NIR cannot say ``strict`` and how the cells reset.
+
     ``tau = dt / (1 - decay)``, so that a step keeps ``decay``; ``r`` and ``w_in`` undo the gain
     ``dt / tau`` that such a step has. The same as snnTorch's own export.
     """
@@ -96,10 +95,7 @@ def to_nir(cells: Cells, shape: tuple[int, ...], dt: float) -> Any:
     leak = full(np.maximum(1 - cells.a_mem, LEAST_LEAK))
     terms = {"r": full(cells.gain) / leak, "v_leak": full(cells.v_leak)}
     if cells.v_threshold is not None:
-        below = np.zeros(()) if cells.strict else np.abs(cells.v_threshold) * JUST_BELOW
-        # NIR has no amount to subtract: it follows from the two, and must not shrink with one.
-        v_reset = cells.v_reset - below if cells.reset == "subtract" else cells.v_reset
-        terms |= {"v_threshold": full(cells.v_threshold - below), "v_reset": full(v_reset)}
+        terms |= {"v_threshold": full(cells.v_threshold), "v_reset": full(cells.v_reset)}
     if cells.a_syn is None:
         kind = nir.LI if cells.v_threshold is None else nir.LIF
         return kind(tau=dt / leak, **terms)

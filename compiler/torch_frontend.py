@@ -243,10 +243,12 @@ def _unused(name: str, parts: _Parts) -> str:
 
 
 def _with_semantics(network: Network, cells: Mapping[str, Cells], dt: float) -> Network:
-    """Say in each node what NIR cannot: its reset, and when it acts."""
+    """Say in each node what NIR cannot: spikes at the threshold, its reset, and when it acts."""
     nodes = dict(network.nodes)
     for name, cell in cells.items():
         node = nodes[name]
         if isinstance(node, Neuron):
-            nodes[name] = replace(node, reset=cell.reset, reset_delay=cell.reset_delay)
+            nodes[name] = replace(
+                node, reset=cell.reset, reset_delay=cell.reset_delay, strict=cell.strict
+            )
     return replace(network, nodes=nodes, dt=dt)

@@ -182,6 +182,8 @@ def check_resolved(network: Network) -> None:
         timed = isinstance(node, Delay) or (isinstance(node, Neuron) and not node.is_memoryless)
         if timed and network.dt is None:
             reasons.append(f"node {name!r} must have dt")
+        if isinstance(node, Neuron) and node.v_threshold is not None and node.strict is None:
+            reasons.append(f"node {name!r} must have strict")
         if isinstance(node, Neuron) and node.resets:
             reasons += [
                 f"node {name!r} must have {field}"

@@ -75,9 +75,9 @@ class Population(BaseModel):
 class Manifest(BaseModel):
     """What an image says about itself; free-form parts are for people and reports.
 
-    ``semantics`` holds dt [s], reset, reset timing and the like as the compiler resolved them;
-    ``scales`` the real value of one weight unit, per neuron of each population; ``report`` the
-    compiler's report; ``source`` the source file's name and SHA-256.
+    ``semantics`` holds dt [s], threshold, reset, reset timing, spike order and the like as the
+    compiler resolved them; ``scales`` the real value of one weight unit, per neuron of each
+    population; ``report`` the compiler's report; ``source`` the source file's name and SHA-256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,5 +1,6 @@
 """Images and results as the command line shows them: one dictionary for JSON, tables for people."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from spikewright.target import RunResult
 __all__ = ["image_summary", "image_tables", "report_tables", "run_summary", "run_tables"]
 
 _SAMPLES_SHOWN = 20
+_BY_POPULATION = ("threshold", "reset", "reset_delay", "refractory")
 
 
 def image_summary(image: CoreImage) -> dict[str, Any]:
@@ -75,8 +77,36 @@ def image_tables(image: CoreImage) -> list[Table | str]:
     return [
         Table((title, ""), [fact for fact in facts if fact[1]]),
         Table(("population", "kind", "first", "count", "shape"), populations),
+        *_semantics_tables(manifest.semantics),
         *report_tables(image),
     ]
+
+
+def _semantics_tables(semantics: Mapping[str, Any]) -> list[Table | str]:
+    """What differs between populations, and when spikes arrive, as far as the image says."""
+    tables: list[Table | str] = []
+    kinds, edges = semantics.get("kinds"), semantics.get("spike_order")
+    if isinstance(kinds, dict) and kinds:
+        fields = [name for name in _BY_POPULATION if isinstance(semantics.get(name), dict)]
+        rows = [
+            [name, str(kind), *(str(semantics[field].get(name, "")) for field in fields)]
+            for name, kind in kinds.items()
+        ]
+        tables.append(Table(("population", "neurons", *fields), rows, title="Semantics"))
+    if isinstance(edges, list) and edges and all(map(_is_edge, edges)):
+        rows = [[source, target, _arrival(delay)] for source, target, delay in edges]
+        tables.append(Table(("from", "to", "spikes arrive"), rows, title="Spike order"))
+    return tables
+
+
+def _is_edge(edge: Any) -> bool:
+    return isinstance(edge, list) and list(map(type, edge)) == [str, str, int]
+
+
+def _arrival(delay: int) -> str:
+    """When spikes with a delay arrive."""
+    names = ("in the same timestep", "in the next timestep")
+    return names[delay] if 0 <= delay < len(names) else f"{delay} timesteps later"
 
 
 def report_tables(image: CoreImage) -> list[Table | str]:

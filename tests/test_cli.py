@@ -127,6 +127,8 @@ def test_compile_and_info(cli: Cli, files: Path, tmp_path: Path) -> None:
     text = cli("info", path)
     for part in (image.id, image.spec.hash, "hidden", "reset=subtract", "4 of 4", "8 of 16"):
         assert part in text
+    for part in ("threshold=strict", "Spike order", "in the same timestep"):
+        assert part in text
 
 
 @pytest.mark.parametrize(

@@ -221,5 +221,6 @@ def test_spike_at_the_threshold_is_kept() -> None:
         .nodes["1"]
     )
     assert isinstance(node, Neuron)
-    assert node.v_threshold is not None
-    np.testing.assert_array_equal(node.v_threshold - node.v_reset, 4.0)
+    assert node.strict is False
+    np.testing.assert_array_equal(node.v_threshold, 4.0)
+    assert image.manifest.semantics["threshold"] == "non-strict"
