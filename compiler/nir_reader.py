@@ -74,10 +74,19 @@ def _shape(value: object, what: str) -> list[int] | None:
 
 
 def _port(graph: Any, kind: str, path: str) -> str:
-    """Path of a subgraph's only Input or Output."""
+    """Path of a subgraph's only Input or Output.
+
+    NIR 1.0 has no way to say which of several an edge means: an edge joins two names of nodes
+    (``NIRGraph.edges``; ``validate_structure`` refuses a name with a port), and its type check
+    refuses edges between nodes of several types as "not supported yet" (nir 1.0.8,
+    ``nir/ir/graph.py``, ``check_types``). A whole network may have any number.
+    """
     names = [name for name, node in graph.nodes.items() if type(node).__name__ == kind]
     if len(names) != 1:
-        raise ValueError(f"subgraph {path!r} must have exactly one {kind} node, not {len(names)}")
+        raise ValueError(
+            f"subgraph {path!r} must have exactly one {kind} node, not {len(names)}: NIR's edges "
+            "name nodes, not their ports; put its nodes into the graph around it"
+        )
     return f"{path}.{names[0]}"
 
 

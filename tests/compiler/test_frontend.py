@@ -299,6 +299,16 @@ def twin_ports() -> nir.NIRGraph:
     return nir_graph(lif=inner)
 
 
+def test_nir_itself_has_no_edges_to_one_of_several_ports() -> None:
+    """The day it has, the front end should read them."""
+    with pytest.raises(ValueError, match="type mismatch"):
+        twin_ports().infer_types()
+    graph = twin_ports()
+    graph.edges = [("input", "fc"), ("fc", "lif.a"), ("lif", "output")]
+    with pytest.raises(ValueError, match=r"'lif\.a' which does not exist"):
+        graph.validate_structure()
+
+
 GRAPHS: dict[str, tuple[Callable[[], Any], str]] = {
     "unknown node": (
         lambda: nir_graph(odd=Izhikevich()),
@@ -361,7 +371,10 @@ GRAPHS: dict[str, tuple[Callable[[], Any], str]] = {
         r"edge 'input' to 'fc' must be there once, not twice",
     ),
     "circle of transforms": (ring, r"Transforms run in a circle without a neuron: 'a', 'b'"),
-    "two ports": (twin_ports, r"subgraph 'lif' must have exactly one Input node, not 2"),
+    "two ports": (
+        twin_ports,
+        r"subgraph 'lif' must have exactly one Input node, not 2: .*; put its nodes into",
+    ),
     "threshold too fine": (
         lambda: nir_graph(lif=nir_lif(v_threshold=1e-6)),
         r"Node 'lif', neuron 0: v_threshold must be at least one state step.*\nGive the core more",
