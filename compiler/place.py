@@ -47,7 +47,9 @@ def place(circuit: Circuit, quantized: Quantized, lanes: int, sparse: bool = Fal
 
     Inputs and populations follow one another; each level starts with a new neuron group. Neurons
     of a shape with channels are stored channel last, from a new group on, where their rows take
-    fewer words so: a convolution reaches all channels at few positions. A row covers the groups
+    fewer words so: a convolution reaches all channels at few positions. If rows are sparse, another
+    such order is by blocks of as many channels as lanes, so that a word has one position of a
+    block, or several, two rows high, of the last block if that is smaller. A row covers the groups
     from a source's first nonzero weight to its last; a sparse one has only words with weights in
     them, and a group's as often as it takes for synapses of several delays from the source to one
     neuron.
@@ -98,13 +100,15 @@ def _range(
         return plain
     axes = (*range(1, len(population.shape)), 0)
     aligned = first + -first % lanes
-    channel_last = plain.model_copy(update={"first": aligned, "axes": axes})
+    orders = [plain, plain.model_copy(update={"first": aligned, "axes": axes})]
+    if sparse:
+        tile = (lanes, 2, *(1 for _ in axes[2:]))
+        orders.append(orders[1].model_copy(update={"tile": tile}))
     matrices = [quantized.weights[edge] for edge in circuit.into(name)]
-    plain_words, words = (
-        sum(_words(matrix, where.positions // lanes, sparse) for matrix in matrices)
-        for where in (plain, channel_last)
+    return min(
+        orders,
+        key=lambda where: sum(_words(m, where.positions // lanes, sparse) for m in matrices),
     )
-    return channel_last if words < plain_words else plain
 
 
 def _words(matrix: csr_array, group: npt.NDArray[np.int64], sparse: bool) -> int:

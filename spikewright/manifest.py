@@ -20,6 +20,8 @@ from pydantic import (
 __all__ = ["Manifest", "Population"]
 
 Index = slice | npt.NDArray[np.int64]
+_UNUSUAL = ("axes", "tile")
+"""Fields that are left out where they are empty."""
 
 
 class Population(BaseModel):
@@ -27,7 +29,9 @@ class Population(BaseModel):
 
     ``axes`` is the order in which they are stored: the range holds an array of ``shape``,
     transposed by ``axes``, in C order. Empty, the usual case, is C order of ``shape`` itself;
-    convolutions are stored channel last. :attr:`index` is the one place that knows.
+    convolutions are stored channel last. With ``tile``, the array is cut into tiles of this shape,
+    smaller ones at its ends, which lie one after the other in C order, each by itself transposed by
+    ``axes``. :attr:`index` is the one place that knows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +40,7 @@ class Population(BaseModel):
     count: int = Field(ge=1)
     shape: tuple[Annotated[int, Field(ge=1)], ...] = ()
     axes: tuple[int, ...] = ()
+    tile: tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...] = ()
 
     @model_validator(mode="after")
     def _shape_is_the_count(self) -> Self:
@@ -43,14 +48,14 @@ class Population(BaseModel):
             raise ValueError(f"shape must have {self.count} elements, not {prod(self.shape)}")
         if self.axes and sorted(self.axes) != list(range(len(self.shape))):
             raise ValueError(f"axes must be an order of shape's {len(self.shape)}, not {self.axes}")
+        if self.tile and not (self.axes and len(self.tile) == len(self.shape)):
+            raise ValueError(f"tile must have a size for each of axes, not {self.tile}")
         return self
 
     @model_serializer(mode="wrap")
-    def _without_usual_axes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_usual_order(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = dump(self)
-        if not self.axes:
-            del fields["axes"]
-        return fields
+        return {name: value for name, value in fields.items() if value or name not in _UNUSUAL}
 
     @property
     def slice(self) -> slice:
@@ -62,9 +67,10 @@ class Population(BaseModel):
         """Index into arrays of axons or neurons that takes this range in C order of ``shape``."""
         if not self.axes:
             return self.slice
-        stored = np.arange(self.count).reshape([self.shape[axis] for axis in self.axes])
-        order: npt.NDArray[np.int64] = stored.transpose(np.argsort(self.axes)).reshape(-1)
-        return self.first + order
+        where = np.indices(self.shape).reshape(len(self.shape), self.count)
+        tile = np.reshape(self.tile or self.shape, (-1, 1))
+        keys = [*where // tile, *(where % tile)[list(self.axes)]]
+        return self.first + np.argsort(np.lexsort(keys[::-1]))
 
     @property
     def positions(self) -> npt.NDArray[np.int64]:

@@ -562,3 +562,25 @@ def test_ambiguous_manifest(manifest: Manifest, reason: str) -> None:
 def test_shape_that_is_not_the_count(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValidationError, match="shape"):
         Population(name="a", first=0, count=2, shape=shape)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [{"axes": (0, 0)}, {"axes": (0,)}, {"tile": (1, 2)}, {"axes": (1, 0), "tile": (2,)},
+     {"axes": (1, 0), "tile": (0, 1)}, {"axes": (1, 0), "tile": (1 << 70, 1)}],
+)  # fmt: skip
+def test_order_that_is_not_of_the_shape(order: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"axes|tile"):
+        Population(name="a", first=0, count=6, shape=(2, 3), **order)
+
+
+def test_order_is_said_only_where_it_is_unusual() -> None:
+    shape: dict[str, Any] = {"name": "a", "first": 0, "count": 6, "shape": (2, 3)}
+    assert Population(**shape).model_dump() == shape
+    turned = shape | {"axes": (1, 0)}
+    assert Population(**turned).model_dump() == turned
+    assert Population(**turned).positions.tolist() == [0, 2, 4, 1, 3, 5]
+    tiled = turned | {"tile": (2, 2)}
+    assert Population(**tiled).model_dump() == tiled
+    assert Population(**tiled).positions.tolist() == [0, 2, 4, 1, 3, 5]
+    assert Population(**tiled | {"tile": (1, 2)}).positions.tolist() == [0, 1, 2, 3, 4, 5]

@@ -105,6 +105,32 @@ def test_an_output_in_channel_last_order_reads_in_c_order(tmp_path: Any) -> None
     assert (ours != run.spikes[0][:, image.population("n1").slice]).any()
 
 
+def test_blocks_of_channels_run_as_they_say(tmp_path: Any) -> None:
+    rng = np.random.default_rng(13)
+    net = frontend.from_nir(
+        graph(conv(rng, 11, 2), if_(11, 5, 5, threshold=90), shape=(2, 5, 5), out=275)
+    )
+    compile_network(net, options(state_bits=24, sparse=True)).save(tmp_path / "net.core")
+    image = CoreImage.load(tmp_path / "net.core")
+    where = image.population("n1")
+    assert where.tile == (8, 2, 1)
+    blocks = [
+        (c, y, x)
+        for first in (range(8), range(8, 11))
+        for rows in ((0, 1), (2, 3), (4,))
+        for x in range(5)
+        for y in rows
+        for c in first
+    ]
+    c, y, x = np.transpose(blocks)
+    np.testing.assert_array_equal(where.positions[c * 25 + y * 5 + x], np.arange(275))
+    spikes = rng.random((30, 50)) < 0.4
+    run = GoldenModel(image).run(spikes[None])
+    ours = run.spikes[0][:, image.output_slices["n1"]]
+    assert ours.any()
+    np.testing.assert_array_equal(ours, simulate(net, spikes)["n1"])
+
+
 def fill(placement: Placement) -> float:
     """Share of the lanes that hold a synapse, in the words there are."""
     return float(np.count_nonzero(placement.rows["weights"]) / placement.rows["weights"].size)
@@ -120,14 +146,14 @@ def placed(
     return place(circuit, quantized, lanes, sparse=True), place(circuit, quantized, lanes)
 
 
-@pytest.mark.parametrize("out", [8, 9, 10, 12, 16, 20, 24, 32])
+@pytest.mark.parametrize("out", range(8, 33))
 def test_words_of_a_convolution_are_full(out: int) -> None:
     rng = np.random.default_rng(out)
     node = conv(rng, out, 4)
     node.weight[node.weight == 0] = 1
     sparse, dense = placed(node, if_(out, 9, 9), (4, 9, 9))
     print(f"{out} channels: {fill(sparse):.1%}; in rows without gaps {fill(dense):.1%}")
-    assert fill(sparse) >= (0.8 if out != 9 else 0.75)
+    assert fill(sparse) >= 0.83
     assert fill(sparse) == 1 or out % 8
     assert sparse.populations["n1"].first % 8 == 0
 
