@@ -251,18 +251,18 @@ class Device(Closing):
         """All of ``frames.COUNTERS``, 32 bits each, since power-up."""
         return dict(self.session.request(Request(Command.COUNTERS)).head)
 
-    def read_weights(self) -> tuple[Array, Array]:
-        """Weights and delays of the image's words: two of ``int64[words, lanes]``."""
+    def read_weights(self) -> dict[str, Array]:
+        """``weights`` and ``delays``, ``int64[words, lanes]``; if sparse, ``word_group`` too."""
         image = self.image
-        shape = image.weights.shape
+        words, lanes = image.weights.shape
         layout = image.spec.memories[Region.WEIGHTS].layout
-        fields = layout.unpack(self._records(image.spec, Region.WEIGHTS, shape[0]))
-        none = np.zeros(shape[0], np.int64)
-        weights, delays = (
-            np.stack([fields.get(f"{name}{lane}", none) for lane in range(shape[1])], axis=1)
+        fields = layout.unpack(self._records(image.spec, Region.WEIGHTS, words))
+        none = np.zeros(words, np.int64)
+        found = {
+            f"{name}s": np.stack([fields.get(f"{name}{k}", none) for k in range(lanes)], axis=1)
             for name in ("weight", "delay")
-        )
-        return weights, delays
+        }
+        return found | ({"word_group": fields["group"]} if image.spec.sparse else {})
 
     def read_state(self) -> dict[str, Array]:
         """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and ``refractory`` if kept."""

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,12 +83,24 @@ def test_state_is_read_back_and_runs_go_on() -> None:
                 assert (values == getattr(golden, name)[0]).all()
             assert (device.read_accumulators() == golden.acc[0]).all()
         assert device.hello().timestep == 20
-        weights, delays = device.read_weights()
-        assert (weights == case.image.weights).all()
-        assert (delays == case.image.delays).all()
         device.clear()
         assert device.hello().timestep == 0
         assert not any(values.any() for values in device.read_state().values())
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_words_are_read_back_as_an_image_has_them(sparse: bool) -> None:
+    spec = replace(SPEC, sparse=sparse)
+    image = draw_case(7, spec=spec, timesteps=2).image
+    with connect(DeviceModel(spec)) as device:
+        device.load(image)
+        words: dict[str, Any] = dict(device.read_weights())
+    assert ("word_group" in words) == sparse
+    assert replace(image, **words).id == image.id
+    assert image.weights.any()
+    if sparse:
+        assert image.word_group is not None
+        assert len(set(image.word_group)) > 1
 
 
 class StopError(Exception):
