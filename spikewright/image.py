@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ __all__ = ["FORMAT_VERSION", "CoreImage", "Manifest", "Population"]
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 1 << 30
 _METADATA_KEY = "spikewright"
+_GET_ANOTHER = "Compile the network again, or fetch a fresh copy of the file."
+_NAME_ANOTHER = "Name a file that `spikewright compile` wrote."
 
 Array = npt.NDArray[Any]
 
@@ -319,7 +321,7 @@ class CoreImage:
         except OSError as error:
             raise ImageError(
                 f"Cannot read image {str(source)!r}: {error.strerror}.",
-                hint="Name a file that `spikewright compile` wrote.",
+                hint=_NAME_ANOTHER,
             ) from None
         try:
             return cls.from_bytes(data)
@@ -327,23 +329,24 @@ class CoreImage:
             raise ImageError(
                 f"Image {str(source)!r}: {error.what}",
                 reasons=error.reasons,
-                hint=error.hint or "Compile the network again, or fetch a fresh copy of the file.",
+                hint=error.hint,
             ) from None
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "CoreImage":
-        """Read and check a file's content. Raises :class:`ImageError`."""
+        """Read and check a file's content. Raises :class:`ImageError` that says what is wrong."""
         header = _metadata(data)
         try:
             outer = json.loads(header)
             text, claimed = outer["content"], outer["id"]
             if hashlib.sha256(text.encode()).hexdigest() != claimed:
-                raise ImageError("damaged: the manifest does not match its hash.")
+                raise _unusable("damaged: the manifest does not match its hash.")
             content = json.loads(text)
             if content["format_version"] != FORMAT_VERSION:
-                raise ImageError(
+                raise _unusable(
                     f"format version {content['format_version']!r}; "
-                    f"this reads version {FORMAT_VERSION}."
+                    f"this reads version {FORMAT_VERSION}.",
+                    hint="Compile the network again, with the Spikewright that is to read it.",
                 )
             spec = CoreSpec.from_dict(content["spec"])
             manifest = Manifest.model_validate(content["manifest"])
@@ -360,13 +363,13 @@ class CoreImage:
         ) as error:
             if isinstance(error, ImageError):
                 raise
-            raise ImageError(
+            raise _unusable(
                 f"the manifest is not readable ({type(error).__name__}: {error})."
             ) from None
         try:
             arrays = safetensors.numpy.load(data)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise ImageError(f"not a whole safetensors file ({error}).") from None
+            raise _unusable(f"not a whole safetensors file ({error}).") from None
         dtypes = _dtypes(spec)
         reasons = [f"array {name!r} is missing" for name in sorted(dtypes.keys() - arrays.keys())]
         reasons += [f"array {name!r} is unknown" for name in sorted(arrays.keys() - dtypes.keys())]
@@ -378,15 +381,20 @@ class CoreImage:
             elif hashlib.sha256(arrays[name].tobytes()).hexdigest() != hashes.get(name):
                 reasons.append(f"array {name!r} does not match its hash")
         if reasons:
-            raise ImageError("damaged:", reasons=reasons)
+            raise _unusable("damaged:", reasons)
         image = cls(spec=spec, manifest=manifest, rule=rule, **arrays)
         try:
             is_same = image.id == claimed
         except (ValueError, RecursionError):  # nested deeper than anything that was ever written
             is_same = False
         if not is_same:
-            raise ImageError("damaged: the content does not match the image id.")
+            raise _unusable("damaged: the content does not match the image id.")
         return image
+
+
+def _unusable(what: str, reasons: Sequence[str] = (), hint: str = _GET_ANOTHER) -> ImageError:
+    """The error about a file's content, to raise."""
+    return ImageError(what, reasons=reasons, hint=hint)
 
 
 def _dtypes(spec: CoreSpec) -> Mapping[str, type[np.integer[Any]]]:
@@ -413,12 +421,14 @@ def _metadata(data: bytes) -> str:
     """The manifest's text in a safetensors header; the library reads metadata only from files."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= len(data) - 8:
-        raise ImageError("not a whole safetensors file (its header is longer than the file).")
+        raise _unusable("not a whole safetensors file (its header is longer than the file).")
     try:
         header = json.loads(data[8 : 8 + size])
         text = header["__metadata__"][_METADATA_KEY]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ImageError("not a Spikewright image (no manifest in a safetensors header).") from None
+        raise _unusable(
+            "not a Spikewright image (no manifest in a safetensors header).", hint=_NAME_ANOTHER
+        ) from None
     if not isinstance(text, str):
-        raise ImageError("not a Spikewright image (the manifest is not text).")
+        raise _unusable("not a Spikewright image (the manifest is not text).", hint=_NAME_ANOTHER)
     return text
