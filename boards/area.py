@@ -21,6 +21,7 @@ SPECS = {
     "shift decay": CoreSpec(decay="shift"),
     "no current": CoreSpec(synapse_current=False),
     "8 delays": CoreSpec(delay_slots=8, weight_words=4096),
+    "sparse rows": CoreSpec(sparse=True),
     "512 x 1024": CoreSpec(axons=512, neurons=1024, weight_words=16384),
 }
 """What is measured; the first is the one with bars: 3,500 LUT4 and 100 MHz."""
