@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import pytest
 from spikewright.console import Console
 from spikewright.image import CoreImage
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 SUMMARY = {
     "float_accuracy",
     "golden_accuracy",
@@ -28,65 +26,51 @@ SUMMARY = {
 }
 
 
-class Example:
-    """The example's modules by name; they import each other as a script's do."""
-
-    def __getattr__(self, name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-
 @pytest.fixture(scope="module")
-def example() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(DIGITS)
-        yield Example()
-
-
-@pytest.fixture(scope="module")
-def image(example: Any) -> CoreImage:
-    training, _ = example.data.load()
-    compiled: CoreImage = example.stages.compile_digits(training)
+def image(digits: Any) -> CoreImage:
+    training, _ = digits.data.load()
+    compiled: CoreImage = digits.stages.compile_digits(training)
     return compiled
 
 
 @pytest.fixture(scope="module")
-def demo(example: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+def demo(digits: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """Folder and evidence of a short demo."""
     folder = tmp_path_factory.mktemp("demo") / "new"
-    evidence = example.demo.run_demo(folder, Console(), rtl_images=4, board_images=2)
+    evidence = digits.demo.run_demo(folder, Console(), rtl_images=4, board_images=2)
     return folder, evidence
 
 
 # Data
 
 
-def test_split_is_whole_fixed_and_in_proportion(example: Any) -> None:
-    training, test = example.data.load()
+def test_split_is_whole_fixed_and_in_proportion(digits: Any) -> None:
+    training, test = digits.data.load()
     assert (len(training), len(test)) == (1203, 594)
     every = np.concatenate([training.pixels, test.pixels])
     known = importlib.import_module("sklearn.datasets").load_digits().data
     assert np.array_equal(np.unique(every, axis=0), np.unique(known.astype(np.uint8), axis=0))
     shares = np.bincount(test.labels) / np.bincount(np.r_[training.labels, test.labels])
     assert np.allclose(shares, 594 / 1797, atol=0.005)
-    assert np.array_equal(example.data.load()[1].pixels, test.pixels)
+    assert np.array_equal(digits.data.load()[1].pixels, test.pixels)
 
 
-def test_split_keeps_test_images_out_of_training(example: Any) -> None:
-    training, test = example.data.load()
+def test_split_keeps_test_images_out_of_training(digits: Any) -> None:
+    training, test = digits.data.load()
     seen = {row.tobytes() for row in training.pixels}
     assert not any(row.tobytes() in seen for row in test.pixels)
 
 
-def test_encode_spikes_as_often_as_a_pixel_is_bright(example: Any) -> None:
+def test_encode_spikes_as_often_as_a_pixel_is_bright(digits: Any) -> None:
     pixels = np.arange(17, dtype=np.uint8).repeat(4)[None, :64]
-    spikes = example.data.encode(pixels)
+    spikes = digits.data.encode(pixels)
     assert (spikes.shape, spikes.dtype) == ((1, 16, 64), np.bool_)
     assert np.array_equal(spikes.sum(axis=1), pixels)
 
 
 @pytest.mark.parametrize("level", range(2, 17))
-def test_encode_spaces_spikes_evenly(example: Any, level: int) -> None:
-    train = example.data.encode(np.full((1, 64), level, np.uint8))[0, :, 0]
+def test_encode_spaces_spikes_evenly(digits: Any, level: int) -> None:
+    train = digits.data.encode(np.full((1, 64), level, np.uint8))[0, :, 0]
     gaps = np.diff(np.flatnonzero(train))
     assert len(gaps) == level - 1
     assert gaps.max(initial=0) - gaps.min(initial=16) <= 1
@@ -95,40 +79,40 @@ def test_encode_spaces_spikes_evenly(example: Any, level: int) -> None:
 # Network
 
 
-def test_float_is_as_good_as_the_training_said(example: Any) -> None:
-    stage = example.stages.reference(example.data.load()[1])
+def test_float_is_as_good_as_the_training_said(digits: Any) -> None:
+    stage = digits.stages.reference(digits.data.load()[1])
     assert stage.images == 594
     assert stage.accuracy >= 0.97
     # Sums are rounded in an order that depends on the machine: an image may tip over.
-    assert abs(stage.accuracy - example.model.semantics()["float_accuracy"]) <= 1.5 / 594
+    assert abs(stage.accuracy - digits.model.semantics()["float_accuracy"]) <= 1.5 / 594
 
 
-def test_integers_are_within_half_a_point_of_float(example: Any, image: CoreImage) -> None:
-    _, test = example.data.load()
-    golden = example.stages.on_target("golden", image, test, None, Console(), images=594, with_v=1)
+def test_integers_are_within_half_a_point_of_float(digits: Any, image: CoreImage) -> None:
+    _, test = digits.data.load()
+    golden = digits.stages.on_target("golden", image, test, None, Console(), images=594, with_v=1)
     assert image.spec.weight_bits == 8
-    assert abs(golden.accuracy - example.stages.reference(test).accuracy) <= 0.005
+    assert abs(golden.accuracy - digits.stages.reference(test).accuracy) <= 0.005
 
 
-def test_classify_gives_the_lowest_digit_of_a_tie(example: Any) -> None:
+def test_classify_gives_the_lowest_digit_of_a_tie(digits: Any) -> None:
     output = np.zeros((3, 4, 10), np.bool_)
     output[0, :2, [7, 4]] = True
     output[1, 0, 3] = output[1, :3, 9] = True
-    assert example.model.classify(output).tolist() == [4, 9, 0]
+    assert digits.model.classify(output).tolist() == [4, 9, 0]
 
 
-def test_numpy_computes_what_snntorch_trains(example: Any) -> None:
+def test_numpy_computes_what_snntorch_trains(digits: Any) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("snntorch")
     torch.manual_seed(7)
-    network = example.train.SpikingNetwork(example.train.Settings())
-    _, test = example.data.load()
-    theirs = example.train.evaluate(network, test)
-    graph = example.train.to_nir(network)
-    ours = example.model.run_float(example.data.encode(test.pixels), graph, example.train.DT)
+    network = digits.train.SpikingNetwork(digits.train.Settings())
+    _, test = digits.data.load()
+    theirs = digits.train.evaluate(network, test)
+    graph = digits.train.to_nir(network)
+    ours = digits.model.run_float(digits.data.encode(test.pixels), graph, digits.train.DT)
     assert theirs.hidden.any()
-    assert (ours.hidden != theirs.hidden).mean() <= example.train.TOLERANCE
-    assert (ours.output != theirs.output).mean() <= example.train.TOLERANCE
+    assert (ours.hidden != theirs.hidden).mean() <= digits.train.TOLERANCE
+    assert (ours.output != theirs.output).mean() <= digits.train.TOLERANCE
 
 
 # Demo
@@ -149,13 +133,11 @@ def test_demo_finds_every_target_equal(demo: tuple[Path, Any]) -> None:
     assert evidence.lockstep.timesteps == 4 * 16
 
 
-def test_differences_are_counted_one_by_one(example: Any, image: CoreImage) -> None:
-    _, test = example.data.load()
+def test_differences_are_counted_one_by_one(digits: Any, image: CoreImage) -> None:
+    _, test = digits.data.load()
 
     def run(image: CoreImage, golden: Any) -> Any:
-        return example.stages.on_target(
-            "golden", image, test, golden, Console(), images=3, with_v=3
-        )
+        return digits.stages.on_target("golden", image, test, golden, Console(), images=3, with_v=3)
 
     right = run(image, None)
     wrong = run(replace(image, v_threshold=image.v_threshold // 2), right)
@@ -169,21 +151,21 @@ def test_differences_are_counted_one_by_one(example: Any, image: CoreImage) -> N
 
 
 def test_demo_fails_on_a_difference(
-    example: Any,
+    digits: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real = example.stages.on_target
+    real = digits.stages.on_target
 
     def other_image_on_the_board(name: str, image: CoreImage, *rest: Any, **more: Any) -> Any:
         if name == "virtual":
             image = replace(image, v_threshold=image.v_threshold // 2)
         return real(name, image, *rest, **more)
 
-    monkeypatch.setattr(example.demo, "on_target", other_image_on_the_board)
+    monkeypatch.setattr(digits.demo, "on_target", other_image_on_the_board)
     arguments = ["--output", str(tmp_path), "--rtl-images", "1", "--board-images", "1"]
-    assert example.demo.main(arguments) == 1
+    assert digits.demo.main(arguments) == 1
     assert json.loads((tmp_path / "summary.json").read_text())["board_differences"] > 0
     assert "NO," in capsys.readouterr().out
     assert "RTL and board differ" in (tmp_path / "report.html").read_text()
@@ -244,29 +226,29 @@ def test_report_takes_all_colours_of_figures_from_its_style_sheet(demo: tuple[Pa
     assert colours == set()
 
 
-def test_report_escapes_text(example: Any, demo: tuple[Path, Any], tmp_path: Path) -> None:
+def test_report_escapes_text(digits: Any, demo: tuple[Path, Any], tmp_path: Path) -> None:
     _, evidence = demo
     source = {"name": "<script>alert(1)</script>", "sha256": "0"}
     manifest = evidence.image.manifest.model_copy(update={"source": source})
     image = replace(evidence.image, manifest=manifest)
-    example.report.write_report(tmp_path / "page.html", replace(evidence, image=image))
+    digits.report.write_report(tmp_path / "page.html", replace(evidence, image=image))
     text = (tmp_path / "page.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)" in text
 
 
-def test_confusion_counts_every_image_once(example: Any, demo: tuple[Path, Any]) -> None:
+def test_confusion_counts_every_image_once(digits: Any, demo: tuple[Path, Any]) -> None:
     _, evidence = demo
-    counts = example.report.confusion(evidence)
+    counts = digits.report.confusion(evidence)
     assert counts.sum() == 594
     assert np.trace(counts) == round(evidence.golden.accuracy * 594)
     assert np.array_equal(counts.sum(axis=1), np.bincount(evidence.test.labels))
 
 
-def test_layer_weights_are_the_graphs_own_rounded(example: Any, demo: tuple[Path, Any]) -> None:
+def test_layer_weights_are_the_graphs_own_rounded(digits: Any, demo: tuple[Path, Any]) -> None:
     _, evidence = demo
-    graph = importlib.import_module("nir").read(example.model.GRAPH)
-    found = example.report.layer_weights(evidence.image)
+    graph = importlib.import_module("nir").read(digits.model.GRAPH)
+    found = digits.report.layer_weights(evidence.image)
     for (title, raw), layer, node in zip(
         found.items(), ("hidden", "output"), ("fc1", "fc2"), strict=True
     ):

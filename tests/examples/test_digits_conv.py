@@ -1,7 +1,5 @@
 """The convolutional network on the digits: two epochs, and every register on the RTL."""
 
-import importlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,27 +8,23 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("snntorch")
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
-
 
 @pytest.fixture(scope="module")
-def example() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(DIGITS)
-        yield importlib.import_module("conv")
+def conv(digits: Any) -> Any:
+    return digits.conv
 
 
-def test_both_images_read_digits_and_match_the_rtl(example: Any) -> None:
-    run = example.measure(0, quick=True)
+def test_both_images_read_digits_and_match_the_rtl(conv: Any) -> None:
+    run = conv.measure(0, quick=True)
     print(run)
     accuracy = run["accuracy"]
     assert run["differences"] == 0
     assert accuracy["float"] > 0.6
-    assert all(accuracy[name] > accuracy["float"] - 0.05 for name in example.ROW.bars)
+    assert all(accuracy[name] > accuracy["float"] - 0.05 for name in conv.ROW.bars)
 
 
-def test_bars_and_differences_count(example: Any) -> None:
-    row = example.ROW
+def test_bars_and_differences_count(conv: Any) -> None:
+    row = conv.ROW
     accuracy = {"float": 0.98, "8 bit rounded": 0.979, "4 bit rounded": 0.976}
     run = {"seed": 0, "accuracy": accuracy, "differences": 0, "seconds": 1.0}
     assert row.summary([run])["met"]
@@ -38,21 +32,21 @@ def test_bars_and_differences_count(example: Any) -> None:
     assert not row.summary([run, run | {"accuracy": accuracy | {"4 bit rounded": 0.973}}])["met"]
 
 
-def test_every_run_starts_from_a_cleared_state(example: Any) -> None:
+def test_every_run_starts_from_a_cleared_state(conv: Any, digits: Any) -> None:
     torch.manual_seed(1)
-    network = example.layers(importlib.import_module("train").Settings())
+    network = conv.layers(digits.train.Settings())
     for parameter in network.parameters():
         parameter.data *= 4
     spikes = torch.from_numpy((np.random.default_rng(1).random((3, 8, 64)) < 0.5).astype("f4"))
     with torch.no_grad():
-        once, again = example.run(network, spikes), example.run(network, spikes)
+        once, again = conv.run(network, spikes), conv.run(network, spikes)
     assert once.any()
     assert torch.equal(once, again)
     assert once.shape == (3, 8, 10)
 
 
-def test_pool_folds_into_the_convolution_after_it(example: Any) -> None:
-    network = example.layers(importlib.import_module("train").Settings())
-    image = example.compiled(network)
+def test_pool_folds_into_the_convolution_after_it(conv: Any, digits: Any) -> None:
+    network = conv.layers(digits.train.Settings())
+    image = conv.compiled(network)
     sizes = [population.count for population in image.manifest.populations]
     assert sizes == [8 * 64, 16 * 16, 10]
