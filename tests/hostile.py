@@ -45,7 +45,7 @@ _ACTS = {
 }  # fmt: skip
 
 
-def in_a_fork(work: Callable[[], bytes], limit_s: int = LIMIT_S) -> tuple[int, bytes]:
+def in_a_fork(work: Callable[[], bytes], limit_s: int) -> tuple[int, bytes]:
     """Exit code, negative for a signal, and what the work gave."""
     read, write = os.pipe()
     pid = os.fork()
@@ -92,13 +92,15 @@ def forked_reader(reader: ModuleType) -> Callable[[Path, bytes], bytes]:
     """In the place of ``run_reader``: the same program and limits without a new interpreter."""
 
     def run(path: Path, data: bytes) -> bytes:
+        limit_s = time_limit_s(len(data))
+
         def work() -> bytes:
-            reader._limit(time_limit_s(len(data)))
+            reader._limit(limit_s)
             result = reader._read(data)
             assert isinstance(result, bytes)
             return result
 
-        code, result = in_a_fork(work)
+        code, result = in_a_fork(work, limit_s)
         if code == _TRESPASS:
             os._exit(_TRESPASS)
         if code:

@@ -41,6 +41,21 @@ def test_mutants_are_the_same_again() -> None:
     assert mutant("json", 1, 0).data != mutant("json", 2, 0).data
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_reader_that_waits_is_ended_as_the_real_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hostile
+
+    from spikewright.compiler import nir_reader
+
+    monkeypatch.setattr(nir_reader, "_read", lambda data: time.sleep(60))
+    monkeypatch.setattr(hostile, "time_limit_s", lambda size: 1)
+    monkeypatch.setattr(hostile, "LIMIT_S", 4)
+    case = Mutant(originals("nir")[0], "as it is")
+    assert hostile.judge("nir", case, tmp_path) == "refused"
+
+
 def crash(path: Path, output: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
