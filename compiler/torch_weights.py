@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 
 from spikewright.errors import ModelError
@@ -21,7 +22,8 @@ def load_weights(module: Any, path: Path | str) -> None:
     """Load a state dict that ``torch.save`` wrote into the module that it was made from.
 
     A child process reads the file with ``weights_only=True`` and limits on time and memory, so no
-    code in it runs. Every tensor of the module must be there, in its shape, and no other.
+    code in it runs. Every tensor of the module must be there, in its shape and in numbers that the
+    module's can hold (no complex ones for real ones, no fractions for whole ones), and no other.
 
     Parameters
     ----------
@@ -57,6 +59,11 @@ def load_weights(module: Any, path: Path | str) -> None:
         f"{name!r} must have shape {tuple(own[name].shape)}, not {tuple(tensors[name].shape)}"
         for name in own.keys() & tensors.keys()
         if own[name].shape != tensors[name].shape
+    ]
+    reasons += [
+        f"{name!r} must be {own[name].dtype}, not {tensors[name].dtype}"
+        for name in own.keys() & tensors.keys()
+        if not torch.can_cast(tensors[name].dtype, own[name].dtype)
     ]
     if reasons:
         raise ModelError(

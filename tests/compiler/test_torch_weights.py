@@ -47,6 +47,20 @@ def test_other_state_dict_is_named_tensor_by_tensor(tmp_path: Path) -> None:
     assert torch.equal(module[0].weight, before)
 
 
+def test_numbers_that_the_module_cannot_hold_are_refused(tmp_path: Path) -> None:
+    module = torch.nn.BatchNorm1d(3)
+    content = module.state_dict()
+    content |= {"weight": torch.ones(3, dtype=torch.complex64)}
+    content |= {"num_batches_tracked": torch.tensor(1.5), "bias": torch.ones(3).double()}
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(ModelError) as caught:
+        weights.load_weights(module, tmp_path / "w.pt")
+    assert caught.value.reasons == (
+        "'num_batches_tracked' must be torch.int64, not torch.float32",
+        "'weight' must be torch.float32, not torch.complex64",
+    )
+
+
 def test_no_code_runs(tmp_path: Path) -> None:
     made = tmp_path / "made"
     torch.save({"0.weight": Exploit(made)}, tmp_path / "w.pt")
