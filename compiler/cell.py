@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from spikewright.fixed import DECAY_ONE, signed_range
 from spikewright.image import CoreImage, Population
-from spikewright.sim.golden import Neurons, fire, membrane_potential, synaptic_current
+from spikewright.sim.update import Neurons, fire, membrane_potential, synaptic_current
 
 __all__ = ["Cell", "Constant", "Moment"]
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spikewright.image import CoreImage
-from spikewright.sim.golden import GoldenModel, Neurons, membrane_potential
+from spikewright.sim.golden import GoldenModel
+from spikewright.sim.update import Neurons, membrane_potential
 
 from .ir import Circuit, Population
 from .reference import Activity, Reference

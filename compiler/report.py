@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from spikewright.errors import ModelError
 from spikewright.fixed import signed_range
 from spikewright.image import CoreImage
-from spikewright.sim.golden import GoldenModel, Neurons, update
+from spikewright.sim.golden import GoldenModel
+from spikewright.sim.update import Neurons, update
 
 from .ir import Circuit, Quantized
 from .matrices import row_sums, with_data

@@ -114,7 +114,7 @@ class State:
     spikes: Tensor
 
     def update(self, acc: Tensor, neurons: Neurons, spec: CoreSpec, slope: float) -> None:
-        """One timestep: :func:`spikewright.sim.golden.update`.
+        """One timestep: :func:`spikewright.sim.update.update`.
 
         A reset passes no gradient to the spike that caused it; see Zenke and Vogels 2021,
         doi:10.1162/neco_a_01367, on why that trains better.
