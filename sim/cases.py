@@ -1,6 +1,7 @@
 """Random specs, networks and stimuli for lockstep: alive, varied, with corner values on purpose."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ from spikewright.fixed import signed_range
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, index_width
 
+from .cases_learning import draw_learn, draw_learning, draw_plastic_spec, draw_rewards
 from .parameters import draw_neurons
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "draw_recipe",
     "draw_spec",
     "draw_spikes",
+    "make_case",
     "make_image",
     "make_spikes",
 ]
@@ -93,11 +96,17 @@ class Case:
     recipe : Recipe
     image : CoreImage
     spikes : bool[samples, timesteps, axons]
+    learn : bool[samples, timesteps] or None
+        When the core learns; None for a spec that cannot.
+    rewards : int64[samples, timesteps] or None
+        Q1.6; None for a spec without ``reward``.
     """
 
     recipe: Recipe
     image: CoreImage
     spikes: Spikes
+    learn: Spikes | None = None
+    rewards: Array | None = None
 
     def __str__(self) -> str:
         return f"{self.image.spec}\n{self.recipe}"
@@ -113,11 +122,27 @@ def draw_case(
     """A random network and stimulus, for a random spec unless one is given; the seed decides."""
     rng = np.random.default_rng(seed)
     spec = spec or draw_spec(rng)
-    recipe = draw_recipe(rng, spec, timesteps=timesteps, samples=samples)
-    return Case(recipe, make_image(spec, recipe), make_spikes(spec, recipe))
+    return make_case(spec, draw_recipe(rng, spec, timesteps=timesteps, samples=samples))
 
 
-def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 << 14) -> CoreSpec:
+def make_case(spec: CoreSpec, recipe: Recipe) -> Case:
+    """The network of a recipe and all that it is run with."""
+    image, spikes = make_image(spec, recipe), make_spikes(spec, recipe)
+    if not spec.plastic:
+        return Case(recipe, image, spikes)
+    rng = np.random.default_rng((recipe.seed, 3))
+    learn = draw_learn(rng, spikes.shape[:2])
+    rewards = draw_rewards(rng, spikes.shape[:2]) if spec.reward else None
+    return Case(recipe, image, spikes, learn, rewards)
+
+
+def draw_spec(
+    rng: np.random.Generator,
+    *,
+    most: int = 256,
+    most_words: int = 1 << 14,
+    plastic: bool = False,
+) -> CoreSpec:
     """A random spec; sizes are log-uniform.
 
     Parameters
@@ -128,6 +153,8 @@ def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 
         Most axons and most neurons, at least 32.
     most_words : int
         Deepest weight memory, at least 64.
+    plastic : bool
+        With on-chip learning.
     """
     lanes = 1 << int(rng.integers(6))
     axons = _log_uniform(rng, 1, most)
@@ -144,7 +171,7 @@ def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 
     # A ring of more slots would only make lockstep slow: all of them are read every timestep.
     most_slots = index_width(_MOST_ACCUMULATORS // (groups * lanes) + 1)
     slots = 1 << min(most_slots - 1, int(rng.choice(7, p=_DELAY_ODDS)))
-    return CoreSpec(
+    spec = CoreSpec(
         axons=axons,
         neurons=groups * lanes,
         lanes=lanes,
@@ -158,6 +185,7 @@ def draw_spec(rng: np.random.Generator, *, most: int = 256, most_words: int = 1 
         weight_words=words,
         sparse=bool(rng.random() < 0.3),
     )
+    return draw_plastic_spec(rng, spec) if plastic else spec
 
 
 def draw_recipe(
@@ -204,17 +232,21 @@ def make_image(spec: CoreSpec, recipe: Recipe) -> CoreImage:
         group, first_group = word_group[word], np.zeros_like(first_group)
         weights = _fitting(spec, weights, word, group)
     drive = _drive(spec, weights[word], group)
-    return CoreImage(
-        spec=spec,
-        weights=weights,
-        delays=delays,
-        first_word=first_word,
-        word_count=word_count,
-        first_group=first_group,
-        word_group=word_group,
-        level_groups=np.diff(ends, prepend=0),
-        **draw_neurons(rng, spec, drive, corners=recipe.parameters == "corners"),
-    )
+    corners = recipe.parameters == "corners"
+    arrays: dict[str, Any] = {
+        "weights": weights,
+        "delays": delays,
+        "first_word": first_word,
+        "word_count": word_count,
+        "first_group": first_group,
+        "word_group": word_group,
+        "level_groups": np.diff(ends, prepend=0),
+        **draw_neurons(rng, spec, drive, corners=corners),
+    }
+    if spec.plastic:
+        rng = np.random.default_rng((recipe.seed, 2))
+        arrays |= draw_learning(rng, spec, arrays, source, word, corners=corners)
+    return CoreImage(spec=spec, **arrays)
 
 
 def make_spikes(spec: CoreSpec, recipe: Recipe) -> Spikes:
@@ -303,6 +335,8 @@ def _place(rng: np.random.Generator, spec: CoreSpec, word_count: Array) -> tuple
     first = np.zeros_like(count)
     first[order] = np.cumsum(count[order]) - count[order]
     words = min(int(count.sum()), spec.weight_words)
+    if spec.plastic:  # rows that learn have words of their own: those for which none are left go
+        count = np.where(first + count > words, 0, count)
     shared = (first + count > words) | (rng.random(spec.sources) < 0.03)
     first = np.where(shared, rng.integers(words - count + 1), first)
     return first, count, words

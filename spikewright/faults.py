@@ -9,7 +9,7 @@ from spikewright.fixed import DECAY_ONE, signed_range
 if TYPE_CHECKING:
     from spikewright.image import CoreImage
 
-__all__ = ["image_faults"]
+__all__ = ["SHIFT_DECAYS", "image_faults"]
 
 SHIFT_DECAYS = [0, DECAY_ONE, *(DECAY_ONE - (DECAY_ONE >> k) for k in range(1, 13))]
 """The factors of a spec with shift decay."""
