@@ -13,8 +13,10 @@ from spikewright.image import CoreImage
 from spikewright.target import Progress, Report
 
 from .cases import draw_spikes
+from .cases_learning import draw_learn, draw_rewards
 from .golden import GoldenModel
-from .mismatch import BEFORE, COUNTED, UPDATED, Mismatch, Trace, describe, first_difference
+from .mismatch import BEFORE, UPDATED, Mismatch, Trace, describe, first_difference
+from .traces import Stimulus, golden_trace, rtl_trace, run_rtl, stimuli, synapse_variables
 from .verilator import CoreSimulator
 
 __all__ = ["LockstepReport", "lockstep", "verify"]
@@ -36,6 +38,8 @@ class LockstepReport:
         Neurons in use times timesteps.
     spikes, cycles : int
         In the RTL, in all.
+    updates : int
+        Synapses whose weight or eligibility changed in a timestep of the RTL, in all.
     seconds : float
         Wall-clock time, without building.
     mismatch : Mismatch or None
@@ -46,6 +50,7 @@ class LockstepReport:
     neuron_steps: int
     spikes: int
     cycles: int
+    updates: int
     seconds: float
     mismatch: Mismatch | None
 
@@ -72,6 +77,8 @@ def verify(
 ) -> LockstepReport:
     """Check an image on the RTL against the golden model, with random stalls.
 
+    Where the spec has plasticity the core learns, with random switches and rewards.
+
     Parameters
     ----------
     image : CoreImage
@@ -81,7 +88,7 @@ def verify(
     timesteps, samples : int
         Shape of random input spikes.
     seed : int
-        Of random input spikes and stalls.
+        Of random input spikes and stalls, of switches and rewards.
     waveforms : Path, optional
         Folder for a waveform of the first difference.
     progress : callable
@@ -105,9 +112,17 @@ def verify(
                 hint="Verify fewer samples or timesteps at a time, each time from another seed.",
             )
         spikes = draw_spikes(np.random.default_rng(seed), (samples, timesteps, image.spec.axons))
-    with CoreSimulator(image.spec, report=report) as simulator:
+    spec, rng = image.spec, np.random.default_rng((seed, 1))
+    with CoreSimulator(spec, report=report) as simulator:
         return lockstep(
-            image, spikes, simulator, stall_seed=seed, waveforms=waveforms, progress=progress
+            image,
+            spikes,
+            simulator,
+            learn=draw_learn(rng, spikes.shape[:2]) if spec.plastic else None,
+            rewards=draw_rewards(rng, spikes.shape[:2]) if spec.reward else None,
+            stall_seed=seed,
+            waveforms=waveforms,
+            progress=progress,
         )
 
 
@@ -116,6 +131,8 @@ def lockstep(
     spikes: npt.NDArray[np.bool_],
     simulator: CoreSimulator,
     *,
+    learn: npt.NDArray[np.bool_] | None = None,
+    rewards: npt.NDArray[np.int64] | None = None,
     stall_seed: int | None = None,
     waveforms: Path | None = None,
     progress: Progress | None = None,
@@ -124,7 +141,8 @@ def lockstep(
 
     Compared after every timestep: v, i, refractory counter, every accumulator slot and spike of
     every neuron slot, in use or not; cycles, synaptic operations and saturations of the timestep.
-    After every sample what the host port reads is compared as well.
+    With plasticity every weight word and eligibility, all traces, offsets and the random register
+    as well. After every sample what the host port reads is compared too.
 
     Parameters
     ----------
@@ -134,6 +152,10 @@ def lockstep(
         Input spikes; each sample starts from a cleared state.
     simulator : CoreSimulator
         Of the image's spec; the image is loaded into it.
+    learn : bool[samples, timesteps], optional
+        When the core learns; never without it. What one sample changed the next one has.
+    rewards : int64[samples, timesteps], optional
+        Q1.6, -128 to 127; 0 without them.
     stall_seed : int, optional
         Draw stalls from this seed; None stalls nowhere.
     waveforms : Path, optional
@@ -143,29 +165,33 @@ def lockstep(
 
     Raises
     ------
+    SpikewrightError
+        The core cannot learn so, or ``learn`` or ``rewards`` have another dtype, shape or range.
     MismatchError
         The RTL broke its port protocol, did not finish a timestep, or its host port reads another
         state than there is.
     """
+    given = stimuli(image, spikes, learn, rewards)
     started = time.perf_counter()
     simulator.load(image)
     pair = _Pair(GoldenModel(image), simulator, stall_seed)
     mismatch = None
     begun = 0
-    while begun < len(spikes) and mismatch is None:
-        mismatch = pair.run(begun, spikes[begun])
+    while begun < len(given) and mismatch is None:
+        mismatch = pair.run(begun, given[begun])
         begun += 1
         if progress is not None:
             progress(1)
     seconds = time.perf_counter() - started
     if mismatch is not None and waveforms is not None:
-        mismatch = _record(image, spikes, mismatch, stall_seed, waveforms)
+        mismatch = _record(image, given, mismatch, stall_seed, waveforms)
     return LockstepReport(
         samples=begun,
         timesteps=pair.timesteps,
         neuron_steps=pair.timesteps * image.groups_used * image.spec.lanes,
         spikes=pair.spikes,
         cycles=pair.cycles,
+        updates=pair.updates,
         seconds=seconds,
         mismatch=mismatch,
     )
@@ -180,71 +206,58 @@ class _Pair:
         self._model = model
         self._simulator = simulator
         self._stall_seed = stall_seed
-        self.timesteps = self.spikes = self.cycles = 0
+        self._synapses = {name: model.image.arrays[name] for name in synapse_variables(model.image)}
+        self.timesteps = self.spikes = self.cycles = self.updates = 0
 
-    def run(self, sample: int, stimulus: npt.NDArray[np.bool_]) -> Mismatch | None:
+    def run(self, sample: int, stimulus: Stimulus) -> Mismatch | None:
         """Run one sample from a cleared state, up to the first difference."""
         self._model.clear()
         self._simulator.clear()
-        spec = self._model.image.spec
-        size = max(BEFORE + 1, _CHUNK_VALUES // (spec.neurons * (spec.delay_slots + len(UPDATED))))
+        image, timesteps = self._model.image, stimulus.timesteps
+        size = max(BEFORE + 1, _CHUNK_VALUES // _values(image))
         before: list[tuple[Trace, Trace]] = []
-        for first in range(0, len(stimulus), size):
-            part = self._advance(stimulus[first : first + size])
+        for first in range(0, timesteps, size):
+            part = self._advance(stimulus.part(first, first + size))
             found = first_difference(*part)
             if found is None:
                 before = [part]
                 continue
             after = []
             with suppress(MismatchError):
-                if found[0] == size - 1 and first + size < len(stimulus):
-                    after = [self._advance(stimulus[first + size : first + size + 1])]
+                if found[0] == size - 1 and first + size < timesteps:
+                    after = [self._advance(stimulus.part(first + size, first + size + 1))]
             golden, rtl = map(_join, zip(*before, part, *after, strict=True))
             skipped = len(before) * size
             row, at = found[0] + skipped, found[1:]
-            return describe(sample, first - skipped, row, at, golden, rtl)
+            return describe(sample, first - skipped, row, at, golden, rtl, image)
         self._simulator.check_read_back()
         return None
 
-    def _advance(self, stimulus: npt.NDArray[np.bool_]) -> tuple[Trace, Trace]:
-        golden = _golden_trace(self._model, stimulus)
-        rtl = _rtl_trace(self._simulator, stimulus, self._stall_seed)
-        self.timesteps += len(stimulus)
+    def _advance(self, stimulus: Stimulus) -> tuple[Trace, Trace]:
+        golden = golden_trace(self._model, stimulus)
+        rtl = rtl_trace(self._simulator, self._model.image, stimulus, self._stall_seed)
+        self.timesteps += stimulus.timesteps
         self.spikes += int(np.count_nonzero(rtl["spike"]))
         self.cycles += int(rtl["cycles"].sum())
+        self.updates += self._count_updates(rtl)
         return golden, rtl
 
-
-def _golden_trace(model: GoldenModel, stimulus: npt.NDArray[np.bool_]) -> Trace:
-    spec = model.image.spec
-    steps, slots = len(stimulus), (spec.neurons,)
-    trace: Trace = {"v": np.empty((steps, *slots), np.int32)}
-    if spec.synapse_current:
-        trace["i"] = np.empty_like(trace["v"])
-    if spec.refractory_bits:
-        trace["refractory"] = np.empty_like(trace["v"])
-    trace["acc"] = np.empty((steps, spec.delay_slots, *slots), np.int32)
-    results = []
-    for t in range(steps):
-        results.append(model.step(stimulus[None, t]))
-        for name, values in trace.items():
-            values[t] = getattr(model, name)[0]
-    trace["spike"] = np.array([r.spikes[0] for r in results])
-    trace["cycles"] = np.array([r.cycles[0] for r in results])
-    trace["synapses"] = np.array([r.synaptic_operations[0] for r in results])
-    trace["saturations"] = np.array([r.saturations[0] for r in results])
-    return trace
+    def _count_updates(self, rtl: Trace) -> int:
+        """Synapses whose weight or eligibility changed, timestep by timestep."""
+        changed = np.zeros((), np.bool_)
+        for name, before in self._synapses.items():
+            values = np.concatenate([before[None], rtl[name]])
+            changed = changed | (np.diff(values, axis=0) != 0)
+            self._synapses[name] = values[-1]
+        return int(np.count_nonzero(changed))
 
 
-def _rtl_trace(
-    simulator: CoreSimulator, stimulus: npt.NDArray[np.bool_], stall_seed: int | None
-) -> Trace:
-    run = simulator.run(stimulus, record=True, stall_seed=stall_seed)
-    trace: Trace = {"spike": run.spikes} | {name: getattr(run, name) for name in COUNTED}
-    for name in ("v", "i", "refractory", "acc"):
-        if getattr(run, name) is not None:
-            trace[name] = getattr(run, name)
-    return trace
+def _values(image: CoreImage) -> int:
+    """How many are compared in a timestep, about."""
+    spec = image.spec
+    return spec.neurons * (spec.delay_slots + len(UPDATED)) + (
+        len(synapse_variables(image)) * image.weights.size + spec.sources * spec.plastic
+    )
 
 
 def _join(traces: tuple[Trace, ...]) -> Trace:
@@ -253,7 +266,7 @@ def _join(traces: tuple[Trace, ...]) -> Trace:
 
 def _record(
     image: CoreImage,
-    spikes: npt.NDArray[np.bool_],
+    given: list[Stimulus],
     mismatch: Mismatch,
     stall_seed: int | None,
     folder: Path,
@@ -265,13 +278,13 @@ def _record(
     recurred = False
     with CoreSimulator(image.spec, trace="vcd") as simulator, suppress(MismatchError):
         simulator.load(image)
-        for earlier in spikes[: mismatch.sample]:
-            simulator.run(earlier, stall_seed=stall_seed)
+        for earlier in given[: mismatch.sample]:
+            run_rtl(simulator, earlier, stall_seed)
             simulator.clear()
-        stimulus = spikes[mismatch.sample]
-        simulator.run(stimulus[:first], stall_seed=stall_seed)
+        stimulus = given[mismatch.sample]
+        run_rtl(simulator, stimulus.part(0, first), stall_seed)
         simulator.start_trace(path)
-        trace = _rtl_trace(simulator, stimulus[first : last + 1], stall_seed)
-        index = [where for where in (mismatch.slot, mismatch.neuron) if where is not None]
-        recurred = trace[mismatch.variable][mismatch.timestep - first, *index] == mismatch.rtl
+        trace = rtl_trace(simulator, image, stimulus.part(first, last + 1), stall_seed)
+        at = mismatch.timestep - first, *mismatch.index
+        recurred = trace[mismatch.variable][at] == mismatch.rtl
     return replace(mismatch, waveform=path, recurred=bool(recurred))

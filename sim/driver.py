@@ -59,6 +59,15 @@ class CoreRun:
     acc : int32[T, D, N] or None
         Accumulators after each timestep by slot; slot ``t % D`` is the one timestep t consumes.
         None unless recorded.
+    weights, eligibility : int32[T, W, lanes] or None
+        The weight memory after each timestep, W words of it or more than an image has; None unless
+        recorded, or the spec has none.
+    x : int32[T, A + N] or None
+        Pre traces after each timestep, 0 for sources without plastic synapses; likewise.
+    y, h : int32[T, N] or None
+        Post traces and threshold offsets after each timestep; likewise.
+    random : int32[T] or int64[T] or None
+        The random register after each timestep, its 32 bits with or without sign; likewise.
     """
 
     spikes: npt.NDArray[np.bool_]
@@ -69,6 +78,12 @@ class CoreRun:
     i: npt.NDArray[np.int32] | None = None
     refractory: npt.NDArray[np.int32] | None = None
     acc: npt.NDArray[np.int32] | None = None
+    weights: npt.NDArray[np.int32] | None = None
+    eligibility: npt.NDArray[np.int32] | None = None
+    x: npt.NDArray[np.int32] | None = None
+    y: npt.NDArray[np.int32] | None = None
+    h: npt.NDArray[np.int32] | None = None
+    random: npt.NDArray[np.int32] | npt.NDArray[np.int64] | None = None
 
 
 class Column(ctypes.Structure):

@@ -16,11 +16,13 @@ from spikewright.sim.cases import draw_case, draw_spikes
 from spikewright.sim.compare import lockstep, verify
 from spikewright.sim.golden import GoldenModel
 from spikewright.sim.mismatch import first_difference
+from spikewright.sim.traces import golden_trace, stimuli
 from spikewright.sim.verilator import CoreSimulator
 from spikewright.spec import CoreSpec
 
 SPEC = CoreSpec(axons=6, neurons=8, lanes=2, weight_bits=4, state_bits=12, fraction_bits=2)
 CASE = draw_case(4, spec=SPEC, timesteps=30, samples=3)
+STIMULUS = stimuli(CASE.image, CASE.spikes, None, None)[0]
 
 Break = Callable[[str, str], None]
 
@@ -164,7 +166,7 @@ VARIABLES = ("i", "v", "spike", "refractory", "acc", "cycles", "synapses", "satu
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_every_value_is_compared(variable: str) -> None:
     spec = replace(SPEC, delay_slots=2)
-    golden = compare._golden_trace(GoldenModel(draw_case(4, spec=spec).image), CASE.spikes[0])
+    golden = golden_trace(GoldenModel(draw_case(4, spec=spec).image), STIMULUS)
     assert set(golden) == set(VARIABLES)
     for index in np.ndindex(golden[variable].shape):
         rtl = {name: values.copy() for name, values in golden.items()}
@@ -173,7 +175,7 @@ def test_every_value_is_compared(variable: str) -> None:
 
 
 def test_cause_comes_before_consequence() -> None:
-    golden = compare._golden_trace(GoldenModel(CASE.image), CASE.spikes[0])
+    golden = golden_trace(GoldenModel(CASE.image), STIMULUS)
     rtl = {name: values.copy() for name, values in golden.items()}
     order = [
         ("cycles", (6,)),
