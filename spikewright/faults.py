@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikewright.fixed import DECAY_ONE, signed_range
+from spikewright.learning import LearningRule
 
 if TYPE_CHECKING:
     from spikewright.image import CoreImage
@@ -160,6 +161,8 @@ def _wrong_learning(image: "CoreImage") -> list[str]:
     spec, rule = image.spec, image.rule
     if rule is None:
         return []
+    if not isinstance(rule, LearningRule):
+        return [f"rule must be a LearningRule, not {rule!r:.40}"]
     reasons = rule.faults(spec)
     if reasons or image.plastic is None:
         return reasons

@@ -119,7 +119,15 @@ class LearningRule:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "LearningRule":
-        """The same back. Raises :class:`ImageError` for unknown fields."""
+        """The same back; :meth:`faults` checks its values.
+
+        Raises :class:`ImageError` for unknown fields, or what is no mapping.
+        """
+        if not isinstance(raw, Mapping):
+            raise ImageError(
+                f"Learning rule must be a mapping of fields, not {raw!r:.40}.",
+                hint=f"Known fields: {', '.join(field.name for field in fields(cls))}.",
+            )
         unknown = sorted(set(raw) - {field.name for field in fields(cls)})
         if unknown:
             raise ImageError(
