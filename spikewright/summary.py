@@ -8,7 +8,9 @@ import numpy as np
 from spikewright.compiler.report import BitsSearch, CompileReport
 from spikewright.console import Table
 from spikewright.errors import ModelError
+from spikewright.fixed import DECAY_ONE
 from spikewright.image import CoreImage
+from spikewright.spec import Region
 from spikewright.target import RunResult
 
 __all__ = ["image_summary", "image_tables", "report_tables", "run_summary", "run_tables"]
@@ -33,12 +35,29 @@ def image_summary(image: CoreImage) -> dict[str, Any]:
             "words": len(image.weights),
             "synapses": int(np.count_nonzero(image.weights)),
         },
+        "winners": [] if image.level_winners is None else image.level_winners.tolist(),
+        "learning": _learning(image),
         "inputs": manifest["inputs"],
         "populations": manifest["populations"],
         "outputs": manifest["outputs"],
         "semantics": manifest["semantics"],
         "report": manifest["report"],
         "source": manifest["source"],
+    }
+
+
+def _learning(image: CoreImage) -> dict[str, Any] | None:
+    """The rule with the fields that the spec has, and how much is plastic; as JSON."""
+    spec, rule, plastic = image.spec, image.rule, image.plastic
+    if rule is None or plastic is None:
+        return None
+    names = [field.name for field in spec.memories[Region.RULE].layout.fields]
+    names += ["seed"] * spec.stochastic_rounding
+    return {
+        "plastic": int(plastic.sum()),
+        "sources": int(image.learns.sum()),
+        "opposite": int((image.learns & (image.arrays["opposite"] > 0)).sum()),
+        "rule": {name: getattr(rule, name) for name in names},
     }
 
 
@@ -64,7 +83,12 @@ def image_tables(image: CoreImage) -> list[Table | str]:
         ("state", f"{spec.state_bits} bits, {spec.fraction_bits} of them fraction"),
         ("weight words", f"{used['words']} of {spec.weight_words}"),
         ("synapses", str(used["synapses"])),
+        ("winners", _winners(data["winners"])),
     ]
+    if learning := data["learning"]:
+        opposite = f", {learning['opposite']} of them opposite" if learning["opposite"] else ""
+        facts.append(("plastic synapses", str(learning["plastic"])))
+        facts.append(("sources that learn", f"{learning['sources']}{opposite}"))
     kinds = [("input", p) for p in manifest.inputs]
     kinds += [
         ("output" if p.name in manifest.outputs else "hidden", p) for p in manifest.populations
@@ -78,6 +102,7 @@ def image_tables(image: CoreImage) -> list[Table | str]:
         Table((title, ""), [fact for fact in facts if fact[1]]),
         Table(("population", "kind", "first", "count", "shape"), populations),
         *_semantics_tables(manifest.semantics),
+        *([_rule_table(image, learning)] if learning else []),
         *report_tables(image),
     ]
 
@@ -107,6 +132,25 @@ def _arrival(delay: int) -> str:
     """When spikes with a delay arrive."""
     names = ("in the same timestep", "in the next timestep")
     return names[delay] if 0 <= delay < len(names) else f"{delay} timesteps later"
+
+
+def _winners(winners: list[int]) -> str:
+    """Of the levels that have them."""
+    return ", ".join(f"{most} of level {k}" for k, most in enumerate(winners) if most)
+
+
+def _rule_table(image: CoreImage, learning: dict[str, Any]) -> Table:
+    """The rule raw, and in weight units, timesteps and factors."""
+    spec = image.spec
+    units = dict.fromkeys(("pre_change", "post_change"), 1 << spec.trace_fraction_bits)
+    if spec.plasticity == "trace":
+        units = dict.fromkeys(("pre_step", "post_step"), 1 << spec.trace_fraction_bits)
+    units |= dict.fromkeys(("a_pre", "a_post", "a_eligibility", "a_h"), DECAY_ONE)
+    rows = [
+        (name, str(value).lower(), f"{value / units[name]:.4g}" if name in units else "")
+        for name, value in learning["rule"].items()
+    ]
+    return Table(("rule", "raw", "value"), rows, title=f"Learning by {spec.plasticity}")
 
 
 def report_tables(image: CoreImage) -> list[Table | str]:
