@@ -11,7 +11,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.image import CoreImage
 from spikewright.sim import compare
 from spikewright.sim.cases import draw_case
-from spikewright.sim.compare import lockstep
+from spikewright.sim.compare import lockstep, verify
 from spikewright.sim.golden import GoldenModel
 from spikewright.sim.mismatch import LEARNED, UPDATED, first_difference
 from spikewright.sim.traces import Stimulus, golden_trace, stimuli
@@ -44,6 +44,12 @@ class Core:
     def __init__(self, image: CoreImage, flip: Flip = lambda timestep, run: None) -> None:
         self.spec, self._image, self._flip = image.spec, image, flip
         self._timestep = 0
+
+    def __enter__(self) -> "Core":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def load(self, image: CoreImage) -> None:
         self._model = GoldenModel(image)
@@ -190,3 +196,10 @@ def test_bad_switches_and_rewards() -> None:
         compared(core, learn=np.ones((3, 29), np.bool_))
     with pytest.raises(SpikewrightError, match=r"^Rewards must be in \[-128, 127\], not"):
         compared(core, rewards=np.full((3, 30), 128))
+
+
+def test_verify_lets_the_core_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "CoreSimulator", lambda spec, report: Core(CASE.image))
+    updates = [verify(CASE.image, CASE.spikes, seed=seed).updates for seed in (1, 1, *range(9))]
+    assert updates[0] == updates[1] > 100
+    assert len(set(updates)) > 2
