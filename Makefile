@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint train accuracy bench area soak hostile tools clean
+.PHONY: help demo test lint train accuracy learn bench area soak hostile tools clean
 .NOTPARALLEL:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make lint   ruff and mypy alone"
 	@echo "make train  train the demo's network again (installs torch)"
 	@echo "make accuracy  accuracy by weight bits, and spikes equal to snnTorch's (installs torch)"
+	@echo "make learn  networks that learn on the core, and their figures"
 	@echo "make bench  speed of the core and of its models"
 	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
 	@echo "make soak   lockstep at length, resumable"
@@ -40,6 +41,11 @@ accuracy: tools $(VENV)/extras-fpga,torch,demo
 	$(RUN) examples/agreement.py
 	$(RUN) examples/digits/conv.py $(ARGS)
 	$(RUN) examples/digits/qat.py $(ARGS)
+
+LEARNING := patterns memory digits reservoir features
+
+learn: tools $(VENV)/extras-fpga,demo
+	for name in $(LEARNING); do $(RUN) examples/learning/$$name.py $(ARGS) || exit 1; done
 
 bench: tools $(VENV)/extras-dev
 	$(RUN) -m spikewright.sim.bench $(ARGS)
