@@ -4,6 +4,7 @@ Source: design section 7. A pre event is the integration of a source's row, a po
 """
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,22 @@ from spikewright.image import CoreImage
 from spikewright.learning import REWARD_FRACTION_BITS, LearningRule
 from spikewright.spec import CoreSpec
 
-__all__ = ["Plasticity", "next_random", "trace_after", "trace_step", "weight_after"]
+__all__ = [
+    "Plasticity",
+    "next_random",
+    "random_states",
+    "trace_after",
+    "trace_step",
+    "weight_after",
+]
 
 Array = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _LANE_TURN = 5
 """Lane k takes the random register turned by this times k."""
+_BLOCK = 1024
+"""States that are worked out together."""
 
 
 def trace_step(trace: Array, events: Bools, step: int, rule: LearningRule, spec: CoreSpec) -> Array:
@@ -54,6 +64,32 @@ def next_random(state: int) -> int:
     state ^= state << 13 & 0xFFFFFFFF
     state ^= state >> 17
     return state ^ (state << 5 & 0xFFFFFFFF)
+
+
+def random_states(state: int, count: int) -> Array:
+    """The random register's states from ``state`` on, ``int64[count]``.
+
+    They are linear over the bits: those from a state on are the sum, bit by bit, of those from
+    each of its bits on.
+    """
+    blocks = [np.zeros(0, np.int64)]
+    for left in range(count, 0, -_BLOCK):
+        bits = (state >> np.arange(32)) & 1
+        blocks.append(np.bitwise_xor.reduce(_states_of_bits()[bits != 0], axis=0)[:left])
+        state = next_random(int(blocks[-1][-1]))
+    return np.concatenate(blocks)
+
+
+@cache
+def _states_of_bits() -> Array:
+    """A block of states from each bit on, ``int64[32, _BLOCK]``."""
+    states = np.empty((32, _BLOCK), np.int64)
+    for bit, row in enumerate(states):
+        state = 1 << bit
+        for k in range(_BLOCK):
+            row[k] = state
+            state = next_random(state)
+    return states
 
 
 def weight_after(
@@ -223,10 +259,9 @@ class Plasticity:
         lanes = self.image.spec.lanes
         if not self.image.spec.stochastic_rounding:
             return np.zeros((words, lanes), np.int64)
-        states = np.empty(words, np.int64)
-        for k in range(words):
-            states[k] = self.random
-            self.random = next_random(self.random)
+        states = random_states(self.random, words + 1)
+        self.random = int(states[-1])
+        states = states[:-1]
         turn = _LANE_TURN * np.arange(lanes) % 32
         turned = states[:, None] >> turn | states[:, None] << (32 - turn)
         return turned & ((1 << bits) - 1)
