@@ -1,32 +1,33 @@
 """A content-addressable memory: recurrent cells of CA3 that learn, recall and forget in the core.
 
+A memory is a set of cells that spike together. A burst of them learns it; any fragment recalls it,
+as synapses among its cells make up for those that the cue lacks, and only so many cells can win;
+lone volleys forget it. Recall leaves the synapses as they are, so learning can stay on throughout.
+
 Source: D. Casanueva-Morato et al., "Bio-inspired computational memory model of the Hippocampus: an
 approach to a neuromorphic spike-based Content-Addressable Memory", Neural Netw. 178 (2024).
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from common import arguments, save_row
+from common import Cores, command, save_figure, save_row
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from spikewright.compiler.plastic import plastic_image
+from spikewright.console import Console, Table
 from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
 from spikewright.spec import CoreSpec
-from spikewright.target import Target, open_target
 
-__all__ = ["Memory", "disjoint", "drawn", "forgetting", "learning", "overlapping", "recalling"]
+__all__ = ["SPEC", "Memory", "disjoint", "drawn", "forgetting", "learning", "recalling", "run"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -130,35 +131,38 @@ def blank(size: int = SIZE) -> CoreImage:
 
 
 class Memory:
-    """Cells on a target, blank at first.
+    """Cells in a core, blank at first.
 
     Parameters
     ----------
-    target : Target
+    cores : Cores
     size : int
         Cells of a memory.
     """
 
-    def __init__(self, target: Target, size: int = SIZE) -> None:
-        self._target = target
-        target.load(blank(size))
+    def __init__(self, cores: Cores, size: int = SIZE) -> None:
+        self._cores = cores
+        cores.load(blank(size))
 
-    def learn(self, memories: Bools) -> None:
+    def learn(self, memories: Bools) -> CoreImage:
         """Learn one after the other. ``memories`` is ``bool[memories, cells]``."""
-        self._target.run(np.stack([learning(memory) for memory in memories]), learn=True)
+        self._cores.run(np.stack([learning(memory) for memory in memories]), learn=True)
+        return self._cores.learned_image()
 
-    def forget(self, memories: Bools) -> None:
+    def forget(self, memories: Bools) -> CoreImage:
         """Forget one after the other."""
-        self._target.run(np.stack([forgetting(memory) for memory in memories]), learn=True)
+        self._cores.run(np.stack([forgetting(memory) for memory in memories]), learn=True)
+        return self._cores.learned_image()
 
     def recall(self, cues: Bools) -> Bools:
         """What each cue recalls, ``bool[cues, cells]``, with learning switched off."""
-        run = self._target.run(np.stack([recalling(cue) for cue in cues]))
+        run = self._cores.run(np.stack([recalling(cue) for cue in cues]))
         return run.spikes[:, HELD - 1]
 
     def live(self, trains: Sequence[Bools]) -> list[Bools]:
         """Run trains in one go, learning throughout; the spikes of each."""
-        run = self._target.run(np.concatenate(trains)[None], learn=True)
+        run = self._cores.run(np.concatenate(trains)[None], learn=True)
+        self._cores.learned_image()
         ends = np.cumsum([len(train) for train in trains])
         return np.split(run.spikes[0], ends[:-1])
 
@@ -171,11 +175,11 @@ def exact(recalled: Bools, memories: Bools) -> float:
 # Experiments
 
 
-def by_fragment(target: Target, rng: np.random.Generator) -> dict[str, list[float]]:
+def by_fragment(cores: Cores, rng: np.random.Generator) -> dict[str, list[float]]:
     """Recall from 1 to 8 cells, of orthogonal memories and of more that overlap at random."""
     shares = {}
     for name, memories in (("16 orthogonal", disjoint(16)), ("40 random", drawn(rng, 40))):
-        memory = Memory(target)
+        memory = Memory(cores)
         memory.learn(memories)
         shares[name] = [
             exact(memory.recall(fragments(rng, memories, size)), memories)
@@ -184,7 +188,7 @@ def by_fragment(target: Target, rng: np.random.Generator) -> dict[str, list[floa
     return shares
 
 
-def by_overlap(target: Target, rng: np.random.Generator, draws: int) -> dict[str, list[float]]:
+def by_overlap(cores: Cores, rng: np.random.Generator, draws: int) -> dict[str, list[float]]:
     """Recall from half a cue of pairs that share 0 to 7 cells.
 
     Returns
@@ -197,7 +201,7 @@ def by_overlap(target: Target, rng: np.random.Generator, draws: int) -> dict[str
     for shared in range(SIZE):
         memories = overlapping(rng, 8, shared)
         other = memories.reshape(-1, 2, CELLS)[:, ::-1].reshape(-1, CELLS)
-        memory = Memory(target)
+        memory = Memory(cores)
         memory.learn(memories)
         cues = [fragments(rng, memories, SIZE // 2) for _ in range(draws)]
         shares["exact"].append(float(np.mean([exact(memory.recall(c), memories) for c in cues])))
@@ -205,9 +209,9 @@ def by_overlap(target: Target, rng: np.random.Generator, draws: int) -> dict[str
     return shares
 
 
-def by_count(target: Target, rng: np.random.Generator, size: int, counts: range) -> list[float]:
+def by_count(cores: Cores, rng: np.random.Generator, size: int, counts: range) -> list[float]:
     """Recall from half a cue after each of these numbers of memories."""
-    memory, memories = Memory(target, size), drawn(rng, counts[-1], size)
+    memory, memories = Memory(cores, size), drawn(rng, counts[-1], size)
     shares = []
     for count in counts:
         memory.learn(memories[count - counts.step : count])
@@ -216,11 +220,11 @@ def by_count(target: Target, rng: np.random.Generator, size: int, counts: range)
     return shares
 
 
-def forget_one(target: Target, rng: np.random.Generator, runs: int) -> dict[str, float]:
+def forget_one(cores: Cores, rng: np.random.Generator, runs: int) -> dict[str, float]:
     """Forget one of 16 random memories, then learn it again: recall of it, and of the others."""
     found = []
     for _ in range(runs):
-        memory, memories = Memory(target), drawn(rng, 16)
+        memory, memories = Memory(cores), drawn(rng, 16)
         memory.learn(memories)
         memory.forget(memories[:1])
         without = memory.recall(fragments(rng, memories, SIZE // 2))
@@ -254,11 +258,11 @@ class Stream:
 
 
 def stream(
-    target: Target, rng: np.random.Generator, known: int = 12, new: int = 6, between: int = 10
+    cores: Cores, rng: np.random.Generator, known: int = 12, new: int = 6, between: int = 10
 ) -> Stream:
     """Learn ``new`` memories, with recalls of any learned so far before and after each."""
     memories = drawn(rng, known + new)
-    memory = Memory(target)
+    memory = Memory(cores)
     memory.learn(memories[:known])
     asked: list[int | None] = []
     for there in range(known, known + new):
@@ -286,27 +290,27 @@ def stream(
 # Figures
 
 
-def measure(target: Target, seed: int, *, quick: bool = False) -> tuple[dict[str, Any], Stream]:
-    """All experiments: what goes into ``learn.json``, and the stream to be drawn."""
+def measure(cores: Cores, seed: int, *, quick: bool, console: Console) -> dict[str, Any]:
+    """All experiments; what is in the row, and the stream to be drawn."""
     rng = np.random.default_rng(seed)
-    seeds, most = (1, 4) if quick else (5, 12)
+    repeats, fills = (1, 4) if quick else (5, 12)
     curves = {}
-    for size in track(SIZES, "Filling the memory", console=Console(stderr=True), transient=True):
-        counts = range(*((5, 5 * most + 1, 5) if size == 16 else (10, 10 * most + 1, 10)))
-        runs = [by_count(target, rng, size, counts) for _ in range(seeds)]
-        curves[size] = {"memories": list(counts), "exact": np.mean(runs, axis=0).tolist()}
-    live = stream(target, rng)
+    with console.progress("Filling the memory", len(SIZES) * repeats) as progress:
+        for size in SIZES:
+            step = 5 if size == max(SIZES) else 10
+            counts, runs = range(step, fills * step + 1, step), []
+            for _ in range(repeats):
+                runs.append(by_count(cores, rng, size, counts))
+                progress(1)
+            curves[size] = {"memories": list(counts), "exact": np.mean(runs, axis=0).tolist()}
     return {
-        "cells": CELLS,
-        "cells_of_a_memory": SIZE,
-        "fragment": by_fragment(target, rng),
-        "overlap": by_overlap(target, rng, 1 if quick else 8),
+        "fragment": by_fragment(cores, rng),
+        "overlap": by_overlap(cores, rng, draws=1 if quick else 8),
         "capacity": {size: _capacity(**curve) for size, curve in curves.items()},
         "curves": curves,
-        "forget": forget_one(target, rng, seeds),
-        "stream": {"recalled": live.recalled, "after": live.after},
-        "learned_image": target.learned_image().id,
-    }, live
+        "forget": forget_one(cores, rng, repeats),
+        "stream": stream(cores, rng),
+    }
 
 
 def _capacity(memories: list[int], exact: list[float]) -> int:
@@ -314,24 +318,25 @@ def _capacity(memories: list[int], exact: list[float]) -> int:
     return max((m for m, share in zip(memories, exact, strict=True) if share >= 0.9), default=0)
 
 
-def draw(path: Path, row: dict[str, Any], live: Stream) -> None:
+def draw(path: Path, found: dict[str, Any]) -> None:
     """Recall against fragment, overlap and number of memories, and the stream's raster."""
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplot_mosaic([["fragment", "overlap", "count"], ["stream"] * 3])
     fragment, overlap, count, raster = axes.values()
-    for name, shares in row["fragment"].items():
+    for name, shares in found["fragment"].items():
         fragment.plot(range(1, SIZE + 1), shares, "o-", label=name)
     fragment.set(xlabel=f"cells of the cue, of {SIZE}", ylabel="recalled exactly")
-    overlap.plot(row["overlap"]["exact"], "o-", label="recalled exactly")
-    overlap.plot(row["overlap"]["own"], "k:", label="cue is of one memory alone")
+    overlap.plot(found["overlap"]["exact"], "o-", label="recalled exactly")
+    overlap.plot(found["overlap"]["own"], "k:", label="cue is of one memory alone")
     overlap.set(xlabel=f"cells shared by two memories, of {SIZE}")
-    for size, curve in row["curves"].items():
+    for size, curve in found["curves"].items():
         count.plot(curve["memories"], curve["exact"], ".-", label=f"{size} cells each")
     count.set(xlabel=f"memories in {CELLS} cells, half a cue")
     for axis in (fragment, overlap, count):
         axis.set_ylim(0, 1.03)
         axis.legend(loc="lower left", frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
+    live = found["stream"]
     t, cell = np.nonzero(live.spikes)
     raster.scatter(t, cell, s=2, c="black", linewidths=0)
     for first, last in live.learned:
@@ -342,41 +347,50 @@ def draw(path: Path, row: dict[str, Any], live: Stream) -> None:
         xlim=(-1, len(live.spikes)),
         title="Memories learned (shaded) while others are recalled, learning always on",
     )
-    figure.savefig(path, dpi=110)
+    save_figure(path, figure)
 
 
-def main() -> int:
-    """Run the experiments and print what came of them; 1 if a bar is missed."""
-    chosen = arguments(__doc__).parse_args()
-    start = time.monotonic()
-    with closing(open_target(chosen.target, report=print)) as target:
-        row, live = measure(target, chosen.seed, quick=chosen.quick)
-    bars = {
-        "orthogonal, from half a cue": row["fragment"]["16 orthogonal"][SIZE // 2 - 1],
-        "pairs that share half their cells": row["overlap"]["exact"][SIZE // 2],
-        "while others are learned": row["stream"]["recalled"],
-        "all, once those are learned": row["stream"]["after"],
-        "others, when one is forgotten": row["forget"]["others"],
-        "all, when it is learned again": row["forget"]["again"],
+def run(options: argparse.Namespace, console: Console) -> bool:
+    """Learn, recall and forget; whether the bar is met and no targets differ."""
+    started = time.perf_counter()
+    with Cores(options) as cores:
+        found = measure(cores, options.seed, quick=options.quick, console=console)
+    live, forget = found["stream"], found["forget"]
+    shares = {
+        "orthogonal memories, from half a cue": found["fragment"]["16 orthogonal"][SIZE // 2 - 1],
+        "pairs that share 3 cells of 8": found["overlap"]["exact"][3],
+        "memories while others are learned": live.recalled,
+        "all, once those are learned": live.after,
+        "others, when one is forgotten": forget["others"],
+        "all, when it is learned again": forget["again"],
     }
-    met = min(bars.values()) >= BAR and row["forget"]["forgotten"] <= 1 - BAR
-    seconds = round(time.monotonic() - start, 1)
-    save_row(
-        chosen.folder, "memory", {"target": chosen.target, **row, "met": met, "seconds": seconds}
+    met = min(shares.values()) >= BAR and forget["forgotten"] <= 1 - BAR and not cores.differences
+    figures = {
+        **cores.figures,
+        "seed": options.seed,
+        **found,
+        "stream": {"recalled": live.recalled, "after": live.after},
+        "bar": BAR,
+        "met": met,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    save_row(options.folder, "memory", figures)
+    draw(options.folder / "learn-memory.png", found)
+    rows = [(name, f"{share:.1%}") for name, share in shares.items()]
+    rows.append(("one that is forgotten", f"{forget['forgotten']:.1%}"))
+    rows += [
+        (f"nine in ten memories of {size} cells", f"up to {most}")
+        for size, most in found["capacity"].items()
+    ]
+    console.result(
+        figures,
+        Table(("memory: recalled to the last cell", "share"), rows),
+        f"bar {BAR:.0%}: " + ("met" if met else "MISSED"),
+        *cores.verdict,
+        f"wrote {options.folder / 'learn-memory.png'}",
     )
-    draw(chosen.folder / "memory.png", row, live)
-    table = Table("recalled to the last cell", "share")
-    for name, share in bars.items():
-        table.add_row(name, f"{share:.1%}")
-    table.add_row("it, when it is forgotten", f"{row['forget']['forgotten']:.1%}")
-    for size, most in row["capacity"].items():
-        table.add_row(f"memories of {size} cells, 90 % of them", f"up to {most}")
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"{chosen.target}, {seconds:g} s; {'met' if met else 'MISSED'}")
-    console.print(f"wrote {chosen.folder / 'memory.png'}")
-    return 0 if met else 1
+    return bool(met)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("A content-addressable memory that learns, recalls and forgets.", run))

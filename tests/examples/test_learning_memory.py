@@ -1,6 +1,8 @@
 """The content-addressable memory: its generator, what a burst, a recall and a volley change."""
 
+import argparse
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 
 from spikewright.compiler.plastic import neuron_weights_of
-from spikewright.sim.golden import GoldenTarget
+from spikewright.console import Console
+
+pytest.importorskip("matplotlib")
 
 LEARNING = Path(__file__).parents[2] / "examples" / "learning"
 
@@ -22,8 +26,10 @@ def example() -> Iterator[Any]:
 
 
 @pytest.fixture
-def target() -> GoldenTarget:
-    return GoldenTarget()
+def cores(example: Any) -> Iterator[Any]:
+    options = argparse.Namespace(target="golden", compare=None)
+    with importlib.import_module("common").Cores(options) as cores:
+        yield cores
 
 
 def test_disjoint_memories_share_no_cell(example: Any) -> None:
@@ -49,57 +55,55 @@ def test_fragments_are_of_the_memory(example: Any) -> None:
         assert not (cues & ~memories).any()
 
 
-def test_burst_learns_the_memorys_synapses_and_no_others(
-    example: Any, target: GoldenTarget
-) -> None:
+def test_burst_learns_the_memorys_synapses_and_no_others(example: Any, cores: Any) -> None:
     memories = example.drawn(np.random.default_rng(3), 12)
-    example.Memory(target).learn(memories)
+    example.Memory(cores).learn(memories)
     shared = memories.T.astype(int) @ memories.astype(int)
     np.fill_diagonal(shared, 0)
-    learned = neuron_weights_of(target.learned_image())
+    learned = neuron_weights_of(cores.learned_image())
     assert np.array_equal(learned, np.where(shared > 0, 5, 0))
 
 
-def test_any_single_cell_recalls_an_orthogonal_memory(example: Any, target: GoldenTarget) -> None:
+def test_any_single_cell_recalls_an_orthogonal_memory(example: Any, cores: Any) -> None:
     memories = example.disjoint(16)
-    memory = example.Memory(target)
+    memory = example.Memory(cores)
     memory.learn(memories)
     cells = np.eye(example.CELLS, dtype=np.bool_)
     assert np.array_equal(memory.recall(cells), memories.repeat(example.SIZE, axis=0))
 
 
-def test_blank_memory_recalls_nothing_but_the_cue(example: Any, target: GoldenTarget) -> None:
+def test_blank_memory_recalls_nothing_but_the_cue(example: Any, cores: Any) -> None:
     cues = example.fragments(np.random.default_rng(4), example.disjoint(4), 4)
-    assert np.array_equal(example.Memory(target).recall(cues), cues)
+    assert np.array_equal(example.Memory(cores).recall(cues), cues)
 
 
-def test_recall_while_learning_changes_no_synapse(example: Any, target: GoldenTarget) -> None:
+def test_recall_while_learning_changes_no_synapse(example: Any, cores: Any) -> None:
     memories = example.disjoint(6)
-    memory = example.Memory(target)
+    memory = example.Memory(cores)
     memory.learn(memories)
-    before = target.learned_image()
+    before = cores.learned_image()
     cues = example.fragments(np.random.default_rng(5), memories, 4)
     spikes = memory.live([example.recalling(cue) for cue in cues])
     recalled = np.stack([s[example.HELD - 1] for s in spikes])
     assert np.array_equal(recalled, memories)
-    assert np.array_equal(target.learned_image().weights, before.weights)
+    assert np.array_equal(cores.learned_image().weights, before.weights)
 
 
-def test_volleys_forget_one_memory_and_leave_the_others(example: Any, target: GoldenTarget) -> None:
+def test_volleys_forget_one_memory_and_leave_the_others(example: Any, cores: Any) -> None:
     memories = example.disjoint(6)
-    memory = example.Memory(target)
+    memory = example.Memory(cores)
     memory.learn(memories)
     memory.forget(memories[2:3])
     recalled = memory.recall(example.fragments(np.random.default_rng(6), memories, 4))
     right = (recalled == memories).all(axis=1)
     assert right.tolist() == [True, True, False, True, True, True]
     assert recalled[2].sum() == 4
-    learned = neuron_weights_of(target.learned_image())
+    learned = neuron_weights_of(cores.learned_image())
     assert not learned[np.ix_(memories[2], memories[2])].any()
 
 
-def test_stream_learns_between_recalls(example: Any, target: GoldenTarget) -> None:
-    live = example.stream(target, np.random.default_rng(7), known=4, new=2, between=5)
+def test_stream_learns_between_recalls(example: Any, cores: Any) -> None:
+    live = example.stream(cores, np.random.default_rng(7), known=4, new=2, between=5)
     assert (live.recalled, live.after) == (1.0, 1.0)
     assert len(live.learned) == 2
     for first, last in live.learned:
@@ -109,13 +113,13 @@ def test_stream_learns_between_recalls(example: Any, target: GoldenTarget) -> No
         assert not active[example.BURST :].any()
 
 
-def test_figures_are_the_same_for_the_same_seed(
-    example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [example.measure(GoldenTarget(), 3, quick=True)[0] for _ in range(2)]
-    assert rows[0] == rows[1]
-    other = example.measure(GoldenTarget(), 4, quick=True)[0]
-    assert other["learned_image"] != rows[0]["learned_image"]
-    monkeypatch.setattr("sys.argv", ["memory.py", "--quick", "--folder", str(tmp_path)])
-    assert example.main() == 0
-    assert (tmp_path / "memory.png").stat().st_size > 10_000
+def test_row_is_the_same_for_the_same_seed(example: Any, tmp_path: Path) -> None:
+    rows = []
+    for seed in (3, 3, 4):
+        options = ["--quick", "--seed", str(seed), "--folder", str(tmp_path)]
+        parsed = importlib.import_module("common").arguments("").parse_args(options)
+        assert example.run(parsed, Console())
+        row = json.loads((tmp_path / "learn.json").read_text())["memory"]
+        rows.append({name: row[name] for name in ("fragment", "overlap", "curves")})
+    assert rows[0] == rows[1] != rows[2]
+    assert (tmp_path / "learn-memory.png").stat().st_size > 10_000
