@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikewright.errors import SpecError
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import Accumulators, lanes_a_memory
@@ -134,6 +135,11 @@ class Core(wiring.Component):
     """
 
     def __init__(self, spec: CoreSpec, clocks: Clocks = _ONE_CLOCK) -> None:
+        if spec.plastic or spec.winners:
+            raise SpecError(
+                "The RTL has neither plasticity nor winners yet.",
+                hint="Run this image on target 'golden', or compile for a spec without them.",
+            )
         self._spec = spec
         self._clocks = clocks
         super().__init__({

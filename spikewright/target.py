@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -145,13 +145,9 @@ class Target(Protocol):
         spikes: npt.NDArray[np.bool_],
         *,
         record_v: bool = False,
-        learn: bool = False,
-        rewards: npt.NDArray[np.int64] | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
         """Run samples, each from a cleared state.
-
-        What a learning run changed stays for all that follows.
 
         Parameters
         ----------
@@ -159,12 +155,38 @@ class Target(Protocol):
             Input spikes; axons that the spec has beyond these stay silent.
         record_v : bool
             Give back membrane potentials too.
+        progress : callable
+            Told how many samples were finished, as they are.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back processes and ports. Harmless if done twice."""
+
+
+@runtime_checkable
+class LearningTarget(Target, Protocol):
+    """A target whose core can learn."""
+
+    def run(
+        self,
+        spikes: npt.NDArray[np.bool_],
+        *,
+        record_v: bool = False,
+        learn: bool = False,
+        rewards: npt.NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """As :meth:`Target.run`; what a learning run changed stays for all that follows.
+
+        Parameters
+        ----------
+        spikes, record_v, progress
+            As for :meth:`Target.run`.
         learn : bool
             Let the core learn, one sample after the other.
         rewards : int64[samples, timesteps], optional
             Of a run that learns: rewards Q1.6, -128 to 127; 0 without them.
-        progress : callable
-            Told how many samples were finished, as they are.
         """
         ...
 
@@ -175,8 +197,15 @@ class Target(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Give back processes and ports. Harmless if done twice."""
+
+def able_to_learn(target: Target) -> LearningTarget:
+    """The target, if it can learn. Raises :class:`SpikewrightError` if not."""
+    if not isinstance(target, LearningTarget):
+        raise SpikewrightError(
+            f"Target {target.name!r} cannot learn.",
+            hint="Learn on target 'golden': the RTL of cores that learn is not built yet.",
+        )
+    return target
 
 
 def open_target(name: str, *, report: Report | None = None) -> Target:

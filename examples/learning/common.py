@@ -16,7 +16,7 @@ from spikewright.console import Console
 from spikewright.errors import SpikewrightError
 from spikewright.files import merge_json, write_whole
 from spikewright.image import CoreImage
-from spikewright.target import Progress, RunResult, open_target
+from spikewright.target import Progress, RunResult, able_to_learn, open_target
 
 if TYPE_CHECKING:
     from data import Digits
@@ -64,7 +64,7 @@ class Cores:
 
     def __init__(self, options: argparse.Namespace) -> None:
         names = [options.target, *([options.compare] if options.compare else [])]
-        self._targets = [open_target(name) for name in names]
+        self._targets = [able_to_learn(open_target(name)) for name in names]
         self.differences = 0
 
     def __enter__(self) -> Self:
