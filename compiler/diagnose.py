@@ -140,7 +140,8 @@ def _run(
     network: Network, options: CompileOptions, spikes: Bools, spec: CoreSpec | None
 ) -> tuple[CoreImage, CompileReport, Comparison]:
     """Compile, and run both models."""
-    image = compile_network(network, options, spec=spec)
+    tuned = spikes if options.tune else None
+    image = compile_network(network, options, spec=spec, calibration=tuned)
     if spikes.ndim == 3:  # another number of axes is for calibrate to refuse
         fit_spikes(spikes, image)
     report = calibrate(image, CompileReport.of(image), spikes)

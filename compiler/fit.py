@@ -1,5 +1,6 @@
 """Fitting: the smallest core that holds a network, or whether a given one does."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from spikewright.spec import CoreSpec
 
 from .graph import Input, Network, Neuron
 from .ir import Placement, Quantized
-from .options import CompileOptions
+from .options import CompileOptions, ProjectionBits
 
 __all__ = ["Needs", "check_size", "draft_spec", "fit", "needs_of"]
 
@@ -40,6 +41,8 @@ def draft_spec(spec: CoreSpec | None, options: CompileOptions) -> CoreSpec:
     formats = {name: getattr(options, name) for name in _FORMATS}
     given = {name: value for name, value in formats.items() if value is not None}
     if spec is None:
+        if options.bits and options.weight_bits is None:
+            given["weight_bits"] = _widest(options.bits)
         return CoreSpec(**given)
     reasons = [
         f"{name} must be the spec's {getattr(spec, name)}, not {value}"
@@ -53,6 +56,13 @@ def draft_spec(spec: CoreSpec | None, options: CompileOptions) -> CoreSpec:
             hint="Leave the options out, or the spec.",
         )
     return spec
+
+
+def _widest(bits: ProjectionBits) -> int:
+    """Bits of a core's weights: enough for these, and the default for layers that are not named."""
+    if isinstance(bits, Mapping):
+        return max(CoreSpec.weight_bits, *bits.values())
+    return max(bits)
 
 
 def check_size(network: Network, draft: CoreSpec, spec: CoreSpec | None) -> None:

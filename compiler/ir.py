@@ -1,7 +1,7 @@
 """What the compiler's passes hand on: a network in discrete time, and the same in raw integers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
 
@@ -11,7 +11,15 @@ from scipy import sparse
 
 from spikewright.manifest import Population as Range
 
-__all__ = ["Circuit", "Edge", "Placement", "Population", "Quantized", "RawPopulation"]
+__all__ = [
+    "Circuit",
+    "Edge",
+    "Placement",
+    "Population",
+    "Quantized",
+    "RawPopulation",
+    "Tuning",
+]
 
 Array = npt.NDArray[np.float64]
 RawArray = npt.NDArray[np.int64]
@@ -138,6 +146,26 @@ class RawPopulation:
     refractory: RawArray
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What tuning on spikes changed in a population; see :mod:`spikewright.compiler.tune`.
+
+    Attributes
+    ----------
+    scales, decays, thresholds, biases : int
+        Neurons that have another one than without.
+    error_before, error_after : float
+        Root weighted mean square of what v is off the threshold by, in integers against in float.
+    """
+
+    scales: int
+    decays: int
+    thresholds: int
+    biases: int
+    error_before: float
+    error_after: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
     """A circuit in raw integers.
@@ -151,12 +179,15 @@ class Quantized:
         Weights into a population that were larger than its scale allows.
     notes : tuple of str
         What rounding did that a user should know.
+    tuning : mapping of str to Tuning
+        Of every population, where there were spikes to tune on.
     """
 
     populations: Mapping[str, RawPopulation]
     weights: Mapping[Edge, sparse.csr_array]
     clipped: Mapping[str, int]
     notes: tuple[str, ...]
+    tuning: Mapping[str, Tuning] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

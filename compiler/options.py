@@ -1,16 +1,29 @@
 """What a compilation needs beyond the graph: the semantics that NIR leaves open, and formats."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from spikewright.errors import ModelError
 
-__all__ = ["CompileOptions", "Discretization", "Reset", "Scaling"]
+__all__ = [
+    "LEAST_BITS",
+    "MOST_BITS",
+    "CompileOptions",
+    "Discretization",
+    "ProjectionBits",
+    "Reset",
+    "Scaling",
+]
 
 Reset = Literal["subtract", "zero"]
 Discretization = Literal["euler", "exact"]
 Scaling = Literal["percentile", "mse"]
+ProjectionBits = tuple[int, ...] | Mapping[str, int]
+
+LEAST_BITS, MOST_BITS = 2, 16
+"""Of a weight, on any core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +53,23 @@ class CompileOptions:
         with synapses in them. None takes it from the given spec; without one it is chosen where
         that leaves out a quarter of the words, or where a source reaches a neuron with several
         delays.
+    bits : tuple of int, or mapping of str to int
+        Weight bits of layers in the order of their levels, one each; or of some layers by name,
+        "hidden", or of single projections, "in:hidden". The others have ``weight_bits``, which is
+        by default as much as the bits need. A projection of fewer bits is rounded to a coarser
+        grid, which the core computes with exactly; its weights take as much memory as all others.
+        All projections into a neuron share its scale, so their grids are powers of two apart.
     scaling : {"percentile", "mse"}
         A neuron's weight scale covers a percentile of its weights, or is the one with the least
         squared error of rounding and clipping them.
     percentile : float
         Of a neuron's nonzero ``|weight|``, above 0 to 100, that ``scaling="percentile"`` covers;
         larger weights are clipped.
+    tune : bool
+        Choose by the calibration spikes: a percentile is one of the spikes' arrivals, not of the
+        weights; a squared error is that of the potential, not of the weights; and biases,
+        thresholds and decays are rounded to what errs least with the scale. See
+        :mod:`spikewright.compiler.tune`.
 
     Raises
     ------
@@ -62,8 +86,10 @@ class CompileOptions:
     fraction_bits: int | None = None
     lanes: int | None = None
     sparse: bool | None = None
+    bits: ProjectionBits = ()
     scaling: Scaling = "percentile"
     percentile: float = 100.0
+    tune: bool = False
 
     def __post_init__(self) -> None:
         reasons = []
@@ -78,6 +104,12 @@ class CompileOptions:
             if getattr(self, name) not in choices:
                 wanted = ", ".join(map(repr, choices))
                 reasons.append(f"{name} must be one of {wanted}, not {getattr(self, name)!r}")
+        each = self.bits.values() if isinstance(self.bits, Mapping) else self.bits
+        reasons += [
+            f"bits must be {LEAST_BITS} to {MOST_BITS}, not {bits!r}"
+            for bits in each
+            if not isinstance(bits, int) or not LEAST_BITS <= bits <= MOST_BITS
+        ]
         if not 0 < self.percentile <= 100:
             reasons.append(f"percentile must be above 0 and at most 100, not {self.percentile!r}")
         if self.scaling == "mse" and self.percentile != 100:

@@ -82,7 +82,8 @@ def compile_network(
         The core to fit; by default the smallest that holds the network.
     calibration : bool[samples, timesteps, inputs]
         Input spikes to measure saturation, silent neurons and accumulators with, on the golden
-        model; what they show is in the image's report.
+        model; what they show is in the image's report. With ``options.tune`` also what scales,
+        biases, thresholds and decays are chosen by.
     dump_passes : path
         Folder that gets a JSON file of what each pass made: sizes, sparsity, scales, places.
 
@@ -148,7 +149,7 @@ def to_image(
 ) -> CoreImage:
     """The passes from rounding on: what :func:`to_circuit` gave, or that with other values."""
     check_circuit(circuit)
-    quantized = quantize(circuit, draft, options.percentile, options.scaling)
+    quantized = quantize(circuit, draft, options, calibration)
     passes.write("quantize", lambda: describe_quantized(quantized))
     check_quantized(circuit, quantized, draft)
     placement, draft = _place(circuit, quantized, draft, options, spec)

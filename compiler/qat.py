@@ -71,8 +71,8 @@ class IntegerNetwork(torch.nn.Module):
     Parameters
     ----------
     source, options, spec
-        As in :func:`~spikewright.compiler.pipeline.compile_network`; the options' ``scaling``
-        and ``percentile`` clip weights in training as in compiling.
+        As in :func:`~spikewright.compiler.pipeline.compile_network`, without ``tune``; the
+        options' ``bits``, ``scaling`` and ``percentile`` clip weights in training as in compiling.
     trainable : collection of str
         Which of :data:`PARAMETERS` get gradients.
     slope : float
@@ -109,6 +109,11 @@ class IntegerNetwork(torch.nn.Module):
             )
         self.slope = slope
         self._options, self._spec = options or CompileOptions(), spec
+        if self._options.tune:
+            raise ModelError(
+                "tune is for compiling: training moves what it chose.",
+                hint="Leave it out; correct_bias makes a good start for training.",
+            )
         self._network, self._circuit, self._draft = to_circuit(source, self._options, spec)
         populations = self._circuit.populations.values()
         values = {"weights": [matrix.data for matrix in self._circuit.weights.values()]}
@@ -274,8 +279,7 @@ class IntegerNetwork(torch.nn.Module):
         """The circuit as it is now, and what the compiler rounds it to."""
         circuit = self.circuit()
         check_circuit(circuit)
-        chosen = self._options
-        return circuit, quantize(circuit, self._draft, chosen.percentile, chosen.scaling)
+        return circuit, quantize(circuit, self._draft, self._options)
 
     def _rounded(self) -> tuple[dict[str, Neurons], dict[str, dict[Edge, Tensor]]]:
         """Raw integers of every population, and of the weights into it by edge."""

@@ -105,8 +105,7 @@ class _Layer:
         """The neurons' scales with other formats; None if these are refused."""
         try:
             spec = replace(self.spec, **change)
-            options = self.case.options
-            quantized = quantize(self.case.circuit, spec, options.percentile, options.scaling)
+            quantized = quantize(self.case.circuit, spec, replace(self.case.options, tune=False))
         except ModelError:
             return None
         return quantized.populations[self.name].scale

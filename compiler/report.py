@@ -1,7 +1,7 @@
 """The compiler's report: what quantization cost each layer, and what calibration showed."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from spikewright.image import CoreImage
 from spikewright.sim.golden import GoldenModel
 from spikewright.sim.update import Neurons, update
 
-from .ir import Circuit, Quantized
+from .ir import Circuit, Quantized, Tuning
 from .matrices import row_sums, with_data
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Measured",
     "accumulator_range",
     "calibrate",
+    "check_calibration",
     "static_report",
 ]
 
@@ -146,11 +147,14 @@ class CompileReport:
     notes : tuple of str
     search : BitsSearch or None
         Where the weight bits were searched for.
+    tuning : mapping of str to Tuning
+        By layer, where roundings were chosen by spikes.
     """
 
     layers: Mapping[str, LayerReport]
     notes: tuple[str, ...] = ()
     search: BitsSearch | None = None
+    tuning: Mapping[str, Tuning] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As the image's manifest has it."""
@@ -159,6 +163,8 @@ class CompileReport:
         if self.search:
             tried = [asdict(trial) for trial in self.search.tried]
             report["search"] = asdict(self.search) | {"tried": tried}
+        if self.tuning:
+            report["tuning"] = {name: asdict(tuning) for name, tuning in self.tuning.items()}
         return report
 
     @classmethod
@@ -200,7 +206,7 @@ def static_report(circuit: Circuit, quantized: Quantized, acc_bits: int) -> Comp
             acc_worst=int(max(high.max(), -low.min())),
             acc_limit=signed_range(acc_bits)[1],
         )
-    return CompileReport(layers, quantized.notes)
+    return CompileReport(layers, quantized.notes, tuning=quantized.tuning)
 
 
 def accumulator_range(
@@ -211,6 +217,21 @@ def accumulator_range(
     size = circuit.populations[name].size
     low = row_sums([with_data(w, np.minimum(w.data, 0)) for w in raw], size)
     return low, row_sums([with_data(w, np.maximum(w.data, 0)) for w in raw], size)
+
+
+def check_calibration(spikes: Bools) -> None:
+    """Refuse calibration spikes of another shape or dtype, or none at all.
+
+    Raises
+    ------
+    ModelError
+    """
+    if spikes.ndim != 3 or spikes.dtype != np.bool_ or 0 in spikes.shape[:2]:
+        raise ModelError(
+            "Calibration spikes must be bool[samples, timesteps, inputs] of at least one timestep, "
+            f"not {spikes.dtype}{list(spikes.shape)}.",
+            hint="Stack samples along the first axis, and convert them with `spikes > 0`.",
+        )
 
 
 def calibrate(image: CoreImage, report: CompileReport, spikes: Bools) -> CompileReport:
@@ -225,12 +246,7 @@ def calibrate(image: CoreImage, report: CompileReport, spikes: Bools) -> Compile
     ModelError
         Spikes of another shape or dtype, or none at all.
     """
-    if spikes.ndim != 3 or spikes.dtype != np.bool_ or 0 in spikes.shape[:2]:
-        raise ModelError(
-            "Calibration spikes must be bool[samples, timesteps, inputs] of at least one timestep, "
-            f"not {spikes.dtype}{list(spikes.shape)}.",
-            hint="Stack samples along the first axis, and convert them with `spikes > 0`.",
-        )
+    check_calibration(spikes)
     samples, timesteps, _ = spikes.shape
     model = GoldenModel(image, samples)
     neurons = Neurons.of(image, slice(None))
@@ -255,4 +271,4 @@ def calibrate(image: CoreImage, report: CompileReport, spikes: Bools) -> Compile
             always=int((fired[where] == updates).sum()),
         )
         layers[name] = replace(layer, measured=measured)
-    return CompileReport(layers, report.notes)
+    return replace(report, layers=layers)

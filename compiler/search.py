@@ -1,7 +1,8 @@
 """The least weight bits with which a network still decides as it should, on a user's spikes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,11 +12,12 @@ import numpy.typing as npt
 from spikewright.errors import DataError, ModelError, SpikewrightError
 from spikewright.image import CoreImage
 from spikewright.sim.golden import GoldenModel
+from spikewright.spec import CoreSpec
 
 from .divergence import BATCH_SAMPLES
 from .graph import Network
 from .ir import Circuit
-from .options import CompileOptions
+from .options import LEAST_BITS, MOST_BITS, CompileOptions
 from .passes import PassWriter
 from .pipeline import to_circuit, to_image
 from .reference import Reference
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     import nir
     import torch
 
-__all__ = ["LEAST_BITS", "MOST_BITS", "least_bits"]
+__all__ = ["KEEP", "least_bits"]
 
-LEAST_BITS, MOST_BITS = 2, 16
-"""Of a weight, on any core."""
+KEEP = 0.5
+"""Percentage points that may be lost unless told."""
 
 _ROUNDING = 1e-9
 """Of sums of a few shares: far below one sample's."""
@@ -43,7 +45,7 @@ def least_bits(
     spikes: Bools,
     labels: Ints | None = None,
     *,
-    keep: float = 0.5,
+    keep: float = KEEP,
     sample: "torch.Tensor | None" = None,
     dump_passes: Path | str | None = None,
 ) -> CoreImage:
@@ -58,7 +60,7 @@ def least_bits(
     source, sample, dump_passes
         As in :func:`~spikewright.compiler.pipeline.compile_network`.
     options : CompileOptions
-        Without ``weight_bits``.
+        Without ``weight_bits`` and ``bits``: fewer bits of some layers would save no memory.
     spikes : bool[samples, timesteps, inputs]
         Not those that the accuracy will be stated for: the bits are chosen for these.
     labels : int[samples]
@@ -74,8 +76,8 @@ def least_bits(
     Raises
     ------
     ModelError, SpecError
-        As :func:`~spikewright.compiler.pipeline.compile_network`; options with ``weight_bits``, an
-        output that does not spike, labels for several outputs, or no number of bits that does.
+        As :func:`~spikewright.compiler.pipeline.compile_network`; options with bits, an output
+        that does not spike, labels for several outputs, or no number of bits that does.
     DataError
         Spikes or labels of another shape or dtype, or out of range.
     """
@@ -88,22 +90,35 @@ def least_bits(
         _check_labels(circuit, labels, len(spikes))
     reference = _share(real, real, labels)
     tried: list[BitsTrial] = []
-    for bits in range(LEAST_BITS, MOST_BITS + 1):
-        try:
-            formats = replace(draft, weight_bits=bits)
-            image = to_image(network, circuit, formats, options)
-        except SpikewrightError as error:
-            tried.append(BitsTrial(bits, refused=" ".join([error.what, *error.reasons])))
-            continue
-        share = _share(_integer_decisions(image, spikes), real, labels)
-        tried.append(BitsTrial(bits, share))
-        if share >= reference - keep / 100 - _ROUNDING:
+    for trial in _trials(partial(to_image, network, circuit), draft, options, spikes, real, labels):
+        tried.append(trial)
+        if trial.share is not None and trial.share >= reference - keep / 100 - _ROUNDING:
             break
     else:
         raise _none_keeps(tried, reference, keep, labels is not None)
+    formats = replace(draft, weight_bits=trial.weight_bits)
     image = to_image(network, circuit, formats, options, calibration=spikes, passes=passes)
     measure: Literal["accuracy", "agreement"] = "agreement" if labels is None else "accuracy"
     return _with_search(image, BitsSearch(measure, reference, keep, len(spikes), tuple(tried)))
+
+
+def _trials(
+    compiled: Callable[..., CoreImage],
+    draft: CoreSpec,
+    options: CompileOptions,
+    spikes: Bools,
+    real: Mapping[str, Ints],
+    labels: Ints | None,
+) -> Iterator[BitsTrial]:
+    """What each number of bits does, from the least on."""
+    tuned = spikes if options.tune else None
+    for bits in range(LEAST_BITS, MOST_BITS + 1):
+        try:
+            image = compiled(replace(draft, weight_bits=bits), options, calibration=tuned)
+        except SpikewrightError as error:
+            yield BitsTrial(bits, refused=" ".join([error.what, *error.reasons]))
+        else:
+            yield BitsTrial(bits, _share(_integer_decisions(image, spikes), real, labels))
 
 
 def _with_search(image: CoreImage, search: BitsSearch) -> CoreImage:
@@ -114,10 +129,11 @@ def _with_search(image: CoreImage, search: BitsSearch) -> CoreImage:
 
 
 def _check_options(options: CompileOptions, keep: float) -> None:
-    if options.weight_bits is not None:
+    if options.weight_bits is not None or options.bits:
         raise ModelError(
-            f"The least weight_bits are searched for, so they must not be {options.weight_bits}.",
-            hint="Leave weight_bits out, or compile with it and without the search.",
+            "The least weight_bits are searched for, so they must not be "
+            f"{options.weight_bits or options.bits}.",
+            hint="Leave weight_bits and bits out, or compile with them and without the search.",
         )
     if not 0 <= keep <= 100:
         raise ModelError(

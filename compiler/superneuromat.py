@@ -33,7 +33,10 @@ __all__ = ["compile_superneuromat", "input_lines", "stimulus"]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_SEMANTICS = ("dt", "reset", "reset_delay", "discretization", "scaling", "percentile")
+_SEMANTICS = (
+    *("dt", "reset", "reset_delay", "discretization"),
+    *("bits", "scaling", "percentile", "tune"),
+)
 _DEFAULT = CompileOptions()
 _LONGEST_DELAY = 64
 """Of a synapse on any core [timesteps]."""

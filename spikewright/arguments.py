@@ -1,36 +1,36 @@
 """Arguments and options that several commands of the command line take."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-__all__ = ["Bits", "ImageFile", "Json", "Keep", "Quiet", "ResetDelay", "Spikes", "Verbose"]
+if TYPE_CHECKING:
+    from spikewright.compiler import CompileOptions
+    from spikewright.compiler.options import ProjectionBits
+
+__all__ = [
+    "CoreFile",
+    "ImageFile",
+    "Json",
+    "Quiet",
+    "Spikes",
+    "Verbose",
+    "compile_options",
+    "with_compile_options",
+]
 
 ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="Core image that compile wrote.")]
+CoreFile = Annotated[
+    Path | None, typer.Option(help="Core to fit, as JSON; by default as small as can be.")
+]
 Spikes = Annotated[
     Path,
     typer.Option(
         help="Input spikes: .npz with an array 'spikes' of 0 and 1, [samples, timesteps, axons]."
     ),
-]
-ResetDelay = Annotated[
-    bool | None,
-    typer.Option(
-        "--reset-delay/--no-reset-delay",
-        help="The reset acts in the next timestep, as snnTorch's default, or at once. snnTorch's "
-        "Leaky (not RLeaky) with reset zero acts at once, whatever its own setting.",
-    ),
-]
-Bits = Annotated[
-    Literal["auto"] | None,
-    typer.Option(
-        help="auto: the least --weight-bits that keep the decisions of the --calibrate samples, "
-        "right ones where the file has an array 'labels', else those in float."
-    ),
-]
-Keep = Annotated[
-    float, typer.Option(min=0, max=100, help="Percentage points that --bits auto may lose.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[
@@ -40,3 +40,104 @@ Verbose = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the exit code only.")]
+
+
+def compile_options(
+    dt: Annotated[
+        float | None, typer.Option(help="Timestep [s], in the unit of the time constants.")
+    ] = None,
+    reset: Annotated[
+        Literal["subtract", "zero"] | None,
+        typer.Option(help="A spike takes v_threshold off v, or sets v to v_reset."),
+    ] = None,
+    reset_delay: Annotated[
+        bool | None,
+        typer.Option(
+            "--reset-delay/--no-reset-delay",
+            help="The reset acts in the next timestep, as snnTorch's default, or at once. "
+            "snnTorch's Leaky (not RLeaky) with reset zero acts at once, whatever its own setting.",
+        ),
+    ] = None,
+    discretization: Annotated[
+        Literal["euler", "exact"],
+        typer.Option(help="Decay 1 - dt/tau as in snnTorch and Norse, or exp(-dt/tau)."),
+    ] = "euler",
+    weight_bits: Annotated[int | None, typer.Option(help="Bits of a weight, 2 to 16.")] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(
+            help="4,8: bits of each layer's weights in order; hidden=4,in:out=8: of layers or "
+            "projections by name. With compile, auto: the least --weight-bits that keep the "
+            "decisions of the --calibrate samples, right ones where the file has an array "
+            "'labels', else those in float."
+        ),
+    ] = None,
+    state_bits: Annotated[int | None, typer.Option(help="Bits of a state, 12 to 24.")] = None,
+    fraction_bits: Annotated[
+        int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
+    ] = None,
+    lanes: Annotated[int | None, typer.Option(help="Weights and neurons a cycle, 1 to 32.")] = None,
+    sparse: Annotated[
+        bool | None,
+        typer.Option(help="Rows of only the words that hold synapses. [default: where it pays]"),
+    ] = None,
+    scaling: Annotated[
+        Literal["percentile", "mse"],
+        typer.Option(help="Weight scales cover a percentile, or err least in square."),
+    ] = "percentile",
+    percentile: Annotated[
+        float, typer.Option(help="Share of a neuron's weights that its scale covers.")
+    ] = 100.0,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Choose scales, biases, thresholds and decays by what potentials do on the "
+            "samples: --scaling is then about potentials, --percentile about spikes that arrive.",
+        ),
+    ] = False,
+) -> "CompileOptions":
+    """The options of compiling that diagnosing has too."""
+    from spikewright.compiler import CompileOptions
+
+    return CompileOptions(
+        dt=dt,
+        reset=reset,
+        reset_delay=reset_delay,
+        discretization=discretization,
+        weight_bits=weight_bits,
+        state_bits=state_bits,
+        fraction_bits=fraction_bits,
+        lanes=lanes,
+        sparse=sparse,
+        bits=() if bits is None else _read_bits(bits),
+        scaling=scaling,
+        percentile=percentile,
+        tune=tune,
+    )
+
+
+def _read_bits(text: str) -> "ProjectionBits":
+    """``4,8`` or ``hidden=4,in:out=8``."""
+    try:
+        if "=" not in text:
+            return tuple(int(each) for each in text.split(","))
+        pairs = [each.rsplit("=", 1) for each in text.split(",")]
+        named = {name: int(each) for name, each in pairs}
+    except ValueError:
+        raise typer.BadParameter(
+            "--bits must be bits of each layer in order such as 4,8, or bits by name such as "
+            f"hidden=4,in:out=8, not {text!r}."
+        ) from None
+    if len(named) < len(pairs):
+        raise typer.BadParameter(f"--bits must name each layer once, not as {text!r} does.")
+    return named
+
+
+def with_compile_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the parameters of :func:`compile_options` in place of its ``**options``."""
+    own = inspect.signature(function).parameters.values()
+    named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = inspect.signature(compile_options).parameters.values()
+    vars(function)["__signature__"] = inspect.Signature([*named, *options])
+    return function

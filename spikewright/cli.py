@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from spikewright import __version__
-from spikewright.arguments import Bits, ImageFile, Json, Keep, Quiet, ResetDelay, Spikes, Verbose
+from spikewright.arguments import ImageFile, Json, Quiet, Spikes, Verbose, with_compile_options
+from spikewright.compilation import compile
 from spikewright.console import Console, Table, explain
 from spikewright.errors import SpikewrightError
 from spikewright.inspection import diagnose
@@ -106,116 +107,8 @@ def _command(function: Callable[..., int | None]) -> Callable[..., int | None]:
     return function
 
 
-@_command
-def compile(
-    console: Console,
-    model: Annotated[
-        Path,
-        typer.Argument(metavar="MODEL", help="Network: a NIR file, or SuperNeuroMAT's .json."),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Core image to be written.")],
-    dt: Annotated[
-        float | None, typer.Option(help="Timestep [s], in the unit of the time constants.")
-    ] = None,
-    reset: Annotated[
-        Literal["subtract", "zero"] | None,
-        typer.Option(help="A spike takes v_threshold off v, or sets v to v_reset."),
-    ] = None,
-    reset_delay: ResetDelay = None,
-    discretization: Annotated[
-        Literal["euler", "exact"],
-        typer.Option(help="Decay 1 - dt/tau as in snnTorch and Norse, or exp(-dt/tau)."),
-    ] = "euler",
-    weight_bits: Annotated[int | None, typer.Option(help="Bits of a weight, 2 to 16.")] = None,
-    bits: Bits = None,
-    keep: Keep = 0.5,
-    state_bits: Annotated[int | None, typer.Option(help="Bits of a state, 12 to 24.")] = None,
-    fraction_bits: Annotated[
-        int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
-    ] = None,
-    lanes: Annotated[int | None, typer.Option(help="Weights and neurons a cycle, 1 to 32.")] = None,
-    sparse: Annotated[
-        bool | None,
-        typer.Option(help="Rows of only the words that hold synapses. [default: where it pays]"),
-    ] = None,
-    scaling: Annotated[
-        Literal["percentile", "mse"],
-        typer.Option(help="Weight scales cover a percentile, or err least in square."),
-    ] = "percentile",
-    percentile: Annotated[
-        float, typer.Option(help="Share of a neuron's weights that its scale covers.")
-    ] = 100.0,
-    spec: Annotated[
-        Path | None, typer.Option(help="Core to fit, as JSON; by default as small as can be.")
-    ] = None,
-    calibrate: Annotated[
-        Path | None, typer.Option(help="Input spikes to measure the quantized network with.")
-    ] = None,
-    dump_passes: Annotated[
-        Path | None, typer.Option(help="Folder for a file of what each pass made.")
-    ] = None,
-) -> None:
-    """Compile a trained network into a core image."""
-    is_exact = model.suffix.lower() == ".json"
-    if is_exact and (bits or calibrate or dump_passes):
-        raise typer.BadParameter(
-            "--bits, --calibrate and --dump-passes are for NIR files: SuperNeuroMAT's are not "
-            "rounded."
-        )
-    from spikewright.compiler import CompileOptions, compile_network
-    from spikewright.compiler.superneuromat import compile_superneuromat
-    from spikewright.files import read_spec, read_spikes
-    from spikewright.least import compile_least
-    from spikewright.summary import image_summary, report_tables
-
-    options = CompileOptions(
-        dt=dt,
-        reset=reset,
-        reset_delay=reset_delay,
-        discretization=discretization,
-        weight_bits=weight_bits,
-        state_bits=state_bits,
-        fraction_bits=fraction_bits,
-        lanes=lanes,
-        sparse=sparse,
-        scaling=scaling,
-        percentile=percentile,
-    )
-    core = read_spec(spec) if spec else None
-    with console.progress("Compiling"):
-        if is_exact:
-            image = compile_superneuromat(model, options, spec=core)
-        elif bits:
-            image = compile_least(
-                model, options, calibrate, spec=spec, keep=keep, dump_passes=dump_passes
-            )
-        else:
-            spikes = read_spikes(calibrate) if calibrate else None
-            image = compile_network(
-                model, options, spec=core, calibration=spikes, dump_passes=dump_passes
-            )
-    image.save(output)
-    data = image_summary(image)
-    used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
-    console.result(
-        {"output": str(output), **data},
-        *report_tables(image),
-        f"Wrote {output}: {used}, id {image.id[:16]}.",
-    )
-
-
-def _like_compile(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command what ``compile`` takes beyond files, as keywords of its own."""
-    own = inspect.signature(function).parameters
-    files = {*own, "model", "output", "spec", "calibrate", "dump_passes", "bits", "keep"}
-    given = inspect.signature(compile).parameters
-    options = [parameter for name, parameter in given.items() if name not in files]
-    named = [p for p in own.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    vars(function)["__signature__"] = inspect.Signature([*named, *options])
-    return function
-
-
-_command(_like_compile(diagnose))
+_command(with_compile_options(compile))
+_command(with_compile_options(diagnose))
 _command(explain_neuron)
 
 

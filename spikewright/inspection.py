@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikewright.arguments import ImageFile, Spikes
+from spikewright.arguments import CoreFile, ImageFile, Spikes, compile_options
 from spikewright.console import Console, Table
 
 if TYPE_CHECKING:
@@ -29,20 +29,18 @@ def diagnose(
     console: Console,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Network as a NIR file.")],
     spikes: Spikes,
-    spec: Annotated[
-        Path | None, typer.Option(help="Core to fit, as JSON; by default as small as can be.")
-    ] = None,
+    spec: CoreFile = None,
     **options: Any,
 ) -> None:
     """Say what a network loses in integers on your spikes, and what to do about it."""
-    from spikewright.compiler import CompileOptions
     from spikewright.compiler.diagnose import diagnose
     from spikewright.files import read_spec, read_spikes
 
+    chosen = compile_options(**options)
     core = read_spec(spec) if spec else None
     stimulus = read_spikes(spikes)
     with console.progress("Diagnosing"):
-        found = diagnose(model, CompileOptions(**options), stimulus, spec=core)
+        found = diagnose(model, chosen, stimulus, spec=core)
     console.result(found.to_dict(), *_diagnosis(found))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from spikewright.compiler.ir import Tuning
 from spikewright.compiler.report import BitsSearch, CompileReport
 from spikewright.console import Table
 from spikewright.errors import ModelError
@@ -179,7 +180,23 @@ def report_tables(image: CoreImage) -> list[Table | str]:
         rows.append(row + [""] * (len(columns) - len(row)))
     search = [_search_table(report.search)] if report.search else []
     notes = [f"Note: {note}" for note in report.notes]
-    return [*search, Table(columns, rows, title="Quantization"), *notes]
+    tuning = [_tuning_table(report.tuning)] if report.tuning else []
+    return [*search, Table(columns, rows, title="Quantization"), *tuning, *notes]
+
+
+def _tuning_table(tuning: Mapping[str, Tuning]) -> Table:
+    """What tuning on the samples changed."""
+    rows = [
+        (
+            name,
+            *map(str, (t.scales, t.decays, t.thresholds, t.biases)),
+            f"{t.error_before:.3g}",
+            f"{t.error_after:.3g}",
+        )
+        for name, t in tuning.items()
+    ]
+    columns = ("layer", "scales", "decays", "thresholds", "biases", "error before", "after")
+    return Table(columns, rows, title="Tuned on the samples: neurons changed, error of v")
 
 
 def _search_table(search: BitsSearch) -> Table:

@@ -165,6 +165,26 @@ def test_compile_with_options_spec_and_calibration(cli: Cli, files: Path, tmp_pa
     assert "peak sum" in text
 
 
+def test_compile_tuned_and_with_bits_of_each_layer(cli: Cli, files: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.core"
+    arguments = ("compile", files / "model.nir", "-o", path, *SEMANTICS)
+    tuned = ("--tune", "--scaling", "mse", "--calibrate", files / "in.npz")
+    said = cli.json(*arguments, *tuned, "--bits", "4,3")
+    assert said["spec"]["weight_bits"] == 4
+    tuning = said["report"]["tuning"]
+    assert tuning.keys() == {"hidden", "out"}
+    for layer in tuning.values():
+        assert layer["error_after"] <= layer["error_before"]
+    assert cli.json("info", path)["report"]["tuning"] == tuning
+    assert "Tuned on the samples" in cli("info", path)
+    said = cli.json(*arguments, "--bits", "input:hidden=4,out=6")
+    assert said["spec"]["weight_bits"] == CoreSpec().weight_bits
+    image = CoreImage.load(path)
+    assert np.abs(image.weights).max() < 2**5
+    diagnose = ("diagnose", files / "model.nir", "--spikes", files / "in.npz", *SEMANTICS)
+    assert cli.json(*diagnose, *tuned[:3], "--bits", "4,3")["tuning"].keys() == {"hidden", "out"}
+
+
 def test_compile_with_the_least_bits(cli: Cli, files: Path, tmp_path: Path) -> None:
     spikes = np.load(files / "in.npz")["spikes"]
     labels = np.zeros(len(spikes), np.int64)
@@ -181,7 +201,7 @@ def test_compile_with_the_least_bits(cli: Cli, files: Path, tmp_path: Path) -> N
     assert said["spec"]["weight_bits"] == search["tried"][-1]["weight_bits"]
     assert cli.json("info", tmp_path / "least.core")["report"]["search"] == search
     assert "decisions that are right\n" in cli("info", tmp_path / "least.core")
-    assert "--bits" not in cli("diagnose", "--help")
+    assert "--keep" not in cli("diagnose", "--help")
 
 
 def test_compile_says_what_is_missing_and_writes_nothing(
@@ -370,7 +390,13 @@ def subprocess_output(code: int, *arguments: str) -> str:
         (["verify", "x", "--samples", "0"], "greater than or equal to 1"),
         (["compile", "x", "-o", "y", "--reset", "maybe"], "maybe"),
         (["compile", "x", "-o", "y", "--bits", "auto"], "--calibrate in.npz"),
-        (["compile", "x", "-o", "y", "--bits", "4"], "'auto'"),
+        (["compile", "x", "-o", "y", "--bits", "few"], "in order such as 4,8"),
+        (["compile", "x", "-o", "y", "--bits", "a=4,8"], "not 'a=4,8'"),
+        (["compile", "x", "-o", "y", "--bits", "a=4,a=8"], "each layer once"),
+        (["compile", "x", "-o", "y", "--keep", "0.5"], "--keep is for --bits auto"),
+        (["compile", "x", "-o", "y", "--bits", "4", "--keep", "1"], "--keep is for --bits auto"),
+        (["diagnose", "x", "--spikes", "y", "--bits", "auto"], "not 'auto'"),
+        (["compile", "x", "-o", "y", "--tune"], "--calibrate in.npz"),
         (
             ["compile", "x", "-o", "y", "--bits", "auto", "--calibrate", "z", "--weight-bits", "4"],
             "excludes --weight-bits",

@@ -9,8 +9,8 @@ from networks import affine, chain, lowered, neuron, options
 
 from spikewright.compiler.graph import Input, Network, Node, Output
 from spikewright.compiler.ir import Edge, Quantized
-from spikewright.compiler.options import Scaling
-from spikewright.compiler.quantize import HEADROOM, SHRINKS, quantize
+from spikewright.compiler.quantize import quantize
+from spikewright.compiler.scales import HEADROOM, SHRINKS
 from spikewright.errors import ModelError
 from spikewright.spec import CoreSpec
 
@@ -24,12 +24,11 @@ STATE_HIGH = (1 << (SPEC.state_bits - 1)) - 1
 def run(
     network: Network,
     spec: CoreSpec = SPEC,
-    percentile: float = 100.0,
-    scaling: Scaling = "percentile",
     dt: float = 1.0,
-    **semantics: Any,
+    **chosen: Any,
 ) -> Quantized:
-    return quantize(lowered(network, options(dt, **semantics)), spec, percentile, scaling)
+    given = options(dt, **chosen)
+    return quantize(lowered(network, given), spec, given)
 
 
 def test_each_neuron_has_a_scale_of_its_own() -> None:
@@ -208,3 +207,108 @@ def test_least_squared_error_counts_all_that_comes_into_a_neuron(split: int) -> 
 def test_least_squared_error_of_neurons_without_weights() -> None:
     found = run(chain(affine(np.zeros((2, 1))), neuron("LI", 2)), scaling="mse")
     np.testing.assert_array_equal(found.populations["n1"].scale, [1.0, 1.0])
+
+
+# Bits of projections
+
+
+def two_sources(a: Array, b: Array) -> Network:
+    """Two inputs into the neurons ``n``, and these into ``m``."""
+    nodes: dict[str, Node] = {
+        "a": Input((a.shape[1],)),
+        "b": Input((b.shape[1],)),
+        "fa": affine(a),
+        "fb": affine(b),
+        "n": neuron(n=len(a), v_threshold=0.1),
+        "fn": affine(np.eye(len(a)) / 3),
+        "m": neuron(n=len(a), v_threshold=0.1),
+        "out": Output((len(a),)),
+    }
+    edges = (("a", "fa"), ("b", "fb"), ("fa", "n"), ("fb", "n"))
+    return Network(nodes, (*edges, ("n", "fn"), ("fn", "m"), ("m", "out")))
+
+
+def test_a_layer_of_fewer_bits_is_that_of_a_core_of_fewer_bits() -> None:
+    weight = np.random.default_rng(6).normal(size=(5, 30))
+    network = chain(affine(weight), neuron(n=5))
+    spec = CoreSpec(weight_bits=9)
+    for chosen in ({}, {"scaling": "mse"}, {"percentile": 80.0}):
+        narrow = run(network, CoreSpec(weight_bits=3), **chosen)
+        for bits in ((3,), {"n1": 3}, {"in:n1": 3}):
+            found = run(network, spec, bits=bits, **chosen)
+            (edge,) = found.weights
+            np.testing.assert_array_equal(found.weights[edge].data, narrow.weights[edge].data)
+            np.testing.assert_array_equal(
+                found.populations["n1"].v_threshold, narrow.populations["n1"].v_threshold
+            )
+            assert found.clipped == narrow.clipped
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    few=st.integers(2, 8),
+    size=st.sampled_from([1e-3, 0.1, 1.0, 10.0]),
+    scaling=st.sampled_from(["percentile", "mse"]),
+)
+def test_projections_into_a_neuron_share_its_scale(
+    seed: int, few: int, size: float, scaling: str
+) -> None:
+    """Projection b has fewer bits: its grid is a power of two coarser, and holds its weights."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(4, 9)), size * rng.normal(size=(4, 9))
+    network = two_sources(a, b)
+    spec = CoreSpec(weight_bits=8, state_bits=24)
+    found = run(network, spec, bits={"b:n": few}, scaling=scaling)
+    scale = found.populations["n"].scale[:, None]
+    raw_a, raw_b = (found.weights[Edge(name, "n")].toarray() for name in "ab")
+    for raw in (raw_a, raw_b):
+        assert ((raw >= -128) & (raw <= 127)).all()
+    for row, real, each in zip(raw_b, b, scale[:, 0], strict=True):
+        low_bits = [k for k in range(8) if not (row % 2**k).any()]
+        step = max(k for k in low_bits if k <= 8 - few)
+        assert (np.abs(row >> step) <= 2 ** (few - 1)).all()
+        if scaling == "percentile":
+            assert np.abs(real - row * each).max() <= each * 2 ** (8 - few)
+    if scaling == "percentile":
+        assert found.clipped["n"] == 0
+        # At most one bit coarser than each projection would be by itself, unless b needs more.
+        own = np.abs(a).max(1) / 127
+        needs = np.abs(b).max(1) / (2 ** (few - 1) - 1) / 2 ** (8 - few)
+        assert (scale[:, 0] <= np.maximum(own, needs) * (1 + 1e-9)).all()
+
+
+def test_bits_go_to_layers_in_order_and_to_projections_before_layers() -> None:
+    rng = np.random.default_rng(0)
+    network = two_sources(rng.normal(size=(4, 9)), rng.normal(size=(4, 9)))
+    spec = CoreSpec(weight_bits=8, state_bits=24)
+
+    def narrowest(row: Array) -> int:
+        """Bits that hold a row of weights, whatever its step."""
+        step = max(2**k for k in range(8) if not (row % 2**k).any())
+        return int(np.abs(row // step).max()).bit_length() + 1
+
+    def widest(bits: Any) -> dict[str, int]:
+        weights = run(network, spec, bits=bits).weights
+        return {str(edge): max(map(narrowest, raw.toarray())) for edge, raw in weights.items()}
+
+    names = ("'a' to 'n'", "'b' to 'n'", "'n' to 'm'")
+    assert widest((4, 3)) == dict(zip(names, (4, 4, 3), strict=True))
+    assert widest({"m": 5, "b:n": 4, "n": 6}) == dict(zip(names, (6, 4, 5), strict=True))
+    assert widest({})[names[0]] == 8
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [
+        ((4,), r"one number for each of the 2 layers \(n, m\), not 1"),
+        ((4, 4, 4), r"not 3"),
+        ({"k": 4}, "no layer or projection 'k'"),
+        ({"n:b": 4}, "no layer or projection 'n:b'"),
+        ({"n": 9}, "'n' must have 2 bits to the core's 8, not 9"),
+    ],
+)
+def test_wrong_bits(bits: Any, message: str) -> None:
+    network = two_sources(np.ones((1, 1)), np.ones((1, 1)))
+    with pytest.raises(ModelError, match=message) as error:
+        run(network, CoreSpec(), bits=bits)
+    assert error.value.hint

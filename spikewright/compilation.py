@@ -1,0 +1,114 @@
+"""The command that compiles."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikewright.arguments import CoreFile, compile_options
+from spikewright.console import Console
+
+if TYPE_CHECKING:
+    from spikewright.compiler import CompileOptions
+    from spikewright.image import CoreImage
+
+__all__ = ["compile"]
+
+
+def compile(
+    console: Console,
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="Network: a NIR file, or SuperNeuroMAT's .json."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Core image to be written.")],
+    spec: CoreFile = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Input spikes to measure the quantized network with, and to --tune it."),
+    ] = None,
+    keep: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Percentage points that --bits auto may lose.  [default: 0.5]",
+        ),
+    ] = None,
+    dump_passes: Annotated[
+        Path | None, typer.Option(help="Folder for a file of what each pass made.")
+    ] = None,
+    **options: Any,
+) -> None:
+    """Compile a trained network into a core image."""
+    bits = options["bits"]
+    if keep is not None and bits != "auto":
+        raise typer.BadParameter("--keep is for --bits auto.")
+    if options["tune"] and calibrate is None:
+        raise typer.BadParameter("--tune needs samples to tune on: --calibrate in.npz.")
+    if model.suffix.lower() == ".json" and (bits or calibrate or dump_passes):
+        raise typer.BadParameter(
+            "--bits, --calibrate and --dump-passes are for NIR files: SuperNeuroMAT's are not "
+            "rounded."
+        )
+    from spikewright.summary import image_summary, report_tables
+
+    with console.progress("Compiling"):
+        if bits == "auto":
+            chosen = compile_options(**options | {"bits": None})
+            image = _least(model, chosen, calibrate, spec, keep, dump_passes)
+        else:
+            image = _compiled(model, compile_options(**options), calibrate, spec, dump_passes)
+    image.save(output)
+    data = image_summary(image)
+    used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
+    console.result(
+        {"output": str(output), **data},
+        *report_tables(image),
+        f"Wrote {output}: {used}, id {image.id[:16]}.",
+    )
+
+
+def _compiled(
+    model: Path,
+    options: "CompileOptions",
+    calibrate: Path | None,
+    spec: Path | None,
+    dump_passes: Path | None,
+) -> "CoreImage":
+    """Compile with the bits that were given."""
+    from spikewright.compiler import compile_network
+    from spikewright.compiler.superneuromat import compile_superneuromat
+    from spikewright.files import read_spec, read_spikes
+
+    core = read_spec(spec) if spec else None
+    if model.suffix.lower() == ".json":
+        return compile_superneuromat(model, options, spec=core)
+    spikes = read_spikes(calibrate) if calibrate else None
+    return compile_network(model, options, spec=core, calibration=spikes, dump_passes=dump_passes)
+
+
+def _least(
+    model: Path,
+    options: "CompileOptions",
+    calibrate: Path | None,
+    spec: Path | None,
+    keep: float | None,
+    dump_passes: Path | None,
+) -> "CoreImage":
+    """Compile with the least weight bits that keep what the samples decide."""
+    if calibrate is None:
+        raise typer.BadParameter("--bits auto needs samples to decide with: --calibrate in.npz.")
+    if spec or options.weight_bits is not None:
+        raise typer.BadParameter("--bits auto excludes --weight-bits, and --spec, which has them.")
+    from spikewright.compiler.search import KEEP, least_bits
+    from spikewright.files import read_labels, read_spikes
+
+    return least_bits(
+        model,
+        options,
+        read_spikes(calibrate),
+        read_labels(calibrate),
+        keep=KEEP if keep is None else keep,
+        dump_passes=dump_passes,
+    )
