@@ -51,9 +51,9 @@ def least_bits(
 ) -> CoreImage:
     """Compile with the least ``weight_bits``, tried from 2 up, that keep the network's decisions.
 
-    A sample's decision is the output neuron with the most spikes, of a tie the first. With labels,
-    the share of right decisions is within ``keep`` points of that in float; without, the share of
-    decisions that are float's is within ``keep`` points of 100 %, at each output.
+    A decision is the output neuron with the most spikes, of a tie the first. With labels, the share
+    of right ones is within ``keep`` points of float's; without, that of float's is of 100 %, at
+    each output.
 
     Parameters
     ----------
@@ -86,8 +86,7 @@ def least_bits(
     network, circuit, draft = to_circuit(source, options, sample=sample, passes=passes)
     _check_spikes(circuit, spikes)
     real = _float_decisions(circuit, spikes)
-    if labels is not None:
-        _check_labels(circuit, labels, len(spikes))
+    _check_labels(circuit, labels, len(spikes))
     reference = _share(real, real, labels)
     tried: list[BitsTrial] = []
     for trial in _trials(partial(to_image, network, circuit), draft, options, spikes, real, labels):
@@ -158,7 +157,9 @@ def _check_spikes(circuit: Circuit, spikes: Bools) -> None:
         )
 
 
-def _check_labels(circuit: Circuit, labels: Ints, samples: int) -> None:
+def _check_labels(circuit: Circuit, labels: Ints | None, samples: int) -> None:
+    if labels is None:
+        return
     outputs = _outputs(circuit)
     if len(outputs) > 1:
         raise ModelError(

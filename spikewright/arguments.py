@@ -42,60 +42,73 @@ Verbose = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the exit code only.")]
 
 
+Dt = Annotated[float | None, typer.Option(help="Timestep [s], in the unit of the time constants.")]
+Reset = Annotated[
+    Literal["subtract", "zero"] | None,
+    typer.Option(help="A spike takes v_threshold off v, or sets v to v_reset."),
+]
+ResetDelay = Annotated[
+    bool | None,
+    typer.Option(
+        "--reset-delay/--no-reset-delay",
+        help="The reset acts in the next timestep, as snnTorch's default, or at once. snnTorch's "
+        "Leaky (not RLeaky) with reset zero acts at once, whatever its own setting.",
+    ),
+]
+Discretization = Annotated[
+    Literal["euler", "exact"],
+    typer.Option(help="Decay 1 - dt/tau as in snnTorch and Norse, or exp(-dt/tau)."),
+]
+WeightBits = Annotated[int | None, typer.Option(help="Bits of a weight, 2 to 16.")]
+Bits = Annotated[
+    str | None,
+    typer.Option(
+        help="4,8: bits of each layer's weights in order; hidden=4,in:out=8: of layers or "
+        "projections by name. With compile, auto: the least --weight-bits that keep the decisions "
+        "of the --calibrate samples, right ones where the file has an array 'labels', else those "
+        "in float."
+    ),
+]
+StateBits = Annotated[int | None, typer.Option(help="Bits of a state, 12 to 24.")]
+FractionBits = Annotated[
+    int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
+]
+Lanes = Annotated[int | None, typer.Option(help="Weights and neurons a cycle, 1 to 32.")]
+Sparse = Annotated[
+    bool | None,
+    typer.Option(help="Rows of only the words that hold synapses. [default: where it pays]"),
+]
+Scaling = Annotated[
+    Literal["percentile", "mse"],
+    typer.Option(help="Weight scales cover a percentile, or err least in square."),
+]
+Percentile = Annotated[
+    float, typer.Option(help="Share of a neuron's weights that its scale covers.")
+]
+Tune = Annotated[
+    bool,
+    typer.Option(
+        "--tune",
+        help="Choose scales, biases, thresholds and decays by what potentials do on the samples: "
+        "--scaling mse is then about potentials, --percentile about spikes that arrive.",
+    ),
+]
+
+
 def compile_options(
-    dt: Annotated[
-        float | None, typer.Option(help="Timestep [s], in the unit of the time constants.")
-    ] = None,
-    reset: Annotated[
-        Literal["subtract", "zero"] | None,
-        typer.Option(help="A spike takes v_threshold off v, or sets v to v_reset."),
-    ] = None,
-    reset_delay: Annotated[
-        bool | None,
-        typer.Option(
-            "--reset-delay/--no-reset-delay",
-            help="The reset acts in the next timestep, as snnTorch's default, or at once. "
-            "snnTorch's Leaky (not RLeaky) with reset zero acts at once, whatever its own setting.",
-        ),
-    ] = None,
-    discretization: Annotated[
-        Literal["euler", "exact"],
-        typer.Option(help="Decay 1 - dt/tau as in snnTorch and Norse, or exp(-dt/tau)."),
-    ] = "euler",
-    weight_bits: Annotated[int | None, typer.Option(help="Bits of a weight, 2 to 16.")] = None,
-    bits: Annotated[
-        str | None,
-        typer.Option(
-            help="4,8: bits of each layer's weights in order; hidden=4,in:out=8: of layers or "
-            "projections by name. With compile, auto: the least --weight-bits that keep the "
-            "decisions of the --calibrate samples, right ones where the file has an array "
-            "'labels', else those in float."
-        ),
-    ] = None,
-    state_bits: Annotated[int | None, typer.Option(help="Bits of a state, 12 to 24.")] = None,
-    fraction_bits: Annotated[
-        int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
-    ] = None,
-    lanes: Annotated[int | None, typer.Option(help="Weights and neurons a cycle, 1 to 32.")] = None,
-    sparse: Annotated[
-        bool | None,
-        typer.Option(help="Rows of only the words that hold synapses. [default: where it pays]"),
-    ] = None,
-    scaling: Annotated[
-        Literal["percentile", "mse"],
-        typer.Option(help="Weight scales cover a percentile, or err least in square."),
-    ] = "percentile",
-    percentile: Annotated[
-        float, typer.Option(help="Share of a neuron's weights that its scale covers.")
-    ] = 100.0,
-    tune: Annotated[
-        bool,
-        typer.Option(
-            "--tune",
-            help="Choose scales, biases, thresholds and decays by what potentials do on the "
-            "samples: --scaling is then about potentials, --percentile about spikes that arrive.",
-        ),
-    ] = False,
+    dt: Dt = None,
+    reset: Reset = None,
+    reset_delay: ResetDelay = None,
+    discretization: Discretization = "euler",
+    weight_bits: WeightBits = None,
+    bits: Bits = None,
+    state_bits: StateBits = None,
+    fraction_bits: FractionBits = None,
+    lanes: Lanes = None,
+    sparse: Sparse = None,
+    scaling: Scaling = "percentile",
+    percentile: Percentile = 100.0,
+    tune: Tune = False,
 ) -> "CompileOptions":
     """The options of compiling that diagnosing has too."""
     from spikewright.compiler import CompileOptions
