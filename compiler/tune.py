@@ -7,7 +7,7 @@ does to m. The objective of each neuron is
     w = FLOOR + exp(-(m / (WIDTH v_threshold))**2), or 1 without a threshold or with one of 0
 
 over timesteps and samples in which the membrane is not held: m is that of the circuit in float,
-and ``m_raw unit`` that of the core's integers, exactly as :mod:`spikewright.sim.golden` computes
+and ``m_raw unit`` that of the core's integers, exactly as :mod:`spikewright.sim.update` computes
 them, saturation and truncation included, for the same spikes in and with resets where float has
 spikes. Errors far from the threshold change no spike and hardly count.
 
@@ -34,7 +34,7 @@ from scipy import sparse
 
 from spikewright.errors import ModelError
 from spikewright.fixed import DECAY_ONE, signed_range
-from spikewright.sim.golden import Neurons, membrane_potential, synaptic_current
+from spikewright.sim.update import Neurons, membrane_potential, synaptic_current
 from spikewright.spec import CoreSpec
 
 from .ir import Circuit, Edge, Population, RawArray, RawPopulation, Tuning
