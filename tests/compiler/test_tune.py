@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -195,10 +195,17 @@ def test_as_many_samples_as_there_is_time_for_evenly() -> None:
 
 
 def test_shift_decays_are_not_moved() -> None:
-    spec = CoreSpec(weight_bits=3, decay="shift")
-    source = chain(affine([[0.3, 1.0]]), neuron(tau_mem=16.0, r=16.0))
-    found = quantized(source, spec, random_spikes(2, 2)[None], tune=True, scaling="mse")
-    assert found.populations["n1"].a_mem[0] == 4096 - 256
+    """Of 3840.4 / 4096 the nearest is a shift, and the one above is not."""
+    weight = np.random.default_rng(2).normal(size=(8, 4))
+    source = chain(affine(weight), neuron(n=8, tau_mem=1 / (1 - 3840.4 / 4096)))
+    cases: tuple[tuple[Literal["shift", "multiply"], set[int]], ...] = (
+        ("shift", {3840}),
+        ("multiply", {3840, 3841}),
+    )
+    for kind, kept in cases:
+        spec = CoreSpec(weight_bits=3, decay=kind)
+        found = quantized(source, spec, random_spikes(2, 4)[None], tune=True, scaling="mse")
+        assert set(found.populations["n1"].a_mem.tolist()) == kept
 
 
 def test_biases_stay_in_the_state() -> None:
