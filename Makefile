@@ -15,7 +15,7 @@ help:
 	@echo "make test   lint, types and all tests (make test ARGS='-k core' for some of them)"
 	@echo "make lint   ruff and mypy alone"
 	@echo "make train  train the demo's network again (installs torch)"
-	@echo "make accuracy  accuracy by weight bits, and spikes equal to snnTorch's (installs torch)"
+	@echo "make accuracy  accuracy by weight bits, learned delays, snnTorch's spikes (installs torch)"
 	@echo "make learn  networks that learn on the core, and their figures"
 	@echo "make bench  speed of the core and of its models"
 	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
@@ -39,6 +39,7 @@ train: $(VENV)/extras-torch,demo
 
 accuracy: tools $(VENV)/extras-fpga,torch,demo
 	$(RUN) examples/agreement.py
+	$(RUN) examples/delays/measure.py $(ARGS)
 	$(RUN) examples/digits/conv.py $(ARGS)
 	$(RUN) examples/digits/qat.py $(ARGS)
 
