@@ -11,6 +11,7 @@ from spikewright.errors import ModelError
 
 __all__ = [
     "MAX_ENTRIES",
+    "apply",
     "as_csr",
     "identity",
     "multiply",
@@ -83,6 +84,13 @@ def multiply(a: sparse.csr_array, b: sparse.csr_array, node: str) -> sparse.csr_
     product.sort_indices()
     product.eliminate_zeros()
     return product
+
+
+def apply(weight: sparse.csr_array, columns: Array) -> Array:
+    """``weight @ columns``, of dense columns."""
+    is_full = weight.nnz > _DENSE * np.prod(weight.shape)
+    result: Array = (weight.toarray() if is_full else weight) @ columns
+    return result
 
 
 def row_sums(matrices: Sequence[sparse.csr_array], size: int) -> npt.NDArray[np.float64]:

@@ -38,7 +38,7 @@ from spikewright.sim.update import Neurons, membrane_potential, synaptic_current
 from spikewright.spec import CoreSpec
 
 from .ir import Circuit, Edge, Population, RawArray, RawPopulation, Tuning
-from .matrices import with_data
+from .matrices import apply, with_data
 from .options import CompileOptions
 from .reference import Reference, ReferenceRun
 from .report import check_calibration
@@ -277,7 +277,7 @@ def _sums(
     total = np.zeros((scale.size, given.fired[..., 0].size))
     for weight, grid, arriving in zip(incoming, grids, given.arriving, strict=True):
         raw, _ = grid.round(weight, scale)
-        total += with_data(weight, raw) @ arriving
+        total += apply(with_data(weight, raw), arriving)
     return total.T.reshape(given.fired.shape).astype(np.int64)
 
 
