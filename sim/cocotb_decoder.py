@@ -83,7 +83,7 @@ async def records(dut: Any) -> None:
     requests = await Requests.start(dut)
     await requests.ask(Command.BEGIN)
     for code in (*Region, len(Region), 0xFF):
-        memory = SPEC.memories[Region(code)] if code in list(Region) else None
+        memory = SPEC.memories.get(Region(code)) if code in list(Region) else None
         size, depth = (memory.layout.size, memory.depth) if memory else (1, 1)
         places = ((0, 1), (depth - 1, 1), (depth - 1, 2), (depth, 1), (1 << 31, 1), (depth, 0))
         for index, count in places:
