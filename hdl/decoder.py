@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
     REQUEST_PAYLOADS,
+    RUNS,
     Command,
     LinkSpec,
     Status,
@@ -29,7 +30,7 @@ from .transmitter import SEND, Reply
 
 __all__ = ["CommandDecoder"]
 
-_OPEN_ENDED = (Command.WRITE, Command.RUN)
+_OPEN_ENDED = (Command.WRITE, *RUNS)
 _PARSED = {
     command: 0 if command is Command.COMMIT else layout.size
     for command, layout in REQUEST_PAYLOADS.items()
@@ -86,6 +87,8 @@ class CommandDecoder(wiring.Component):
         :class:`CounterPort`.
     o_spikes, step, clear, busy, spikes, host
         As in :class:`Core`: i_spikes, and so on.
+    learn, reward : Out(1), Out(signed(8))
+        As in :class:`Core`, while timesteps run; always 0 for a spec without plasticity.
     image_valid : Out(1)
         The core holds a whole image.
     active : Out(1)
@@ -109,6 +112,8 @@ class CommandDecoder(wiring.Component):
             "counters": Out(CounterPort()),
             "o_spikes": Out(stream.Signature(index_width(spec.axons))),
             "step": Out(1),
+            "learn": Out(1),
+            "reward": Out(signed(8)),
             "clear": Out(1),
             "busy": In(1),
             "spikes": In(data.StructLayout({"en": 1, **group_spikes(spec).members})),
@@ -177,7 +182,7 @@ class CommandDecoder(wiring.Component):
             records.request.index.eq(read.index),
             records.request.length.eq(frame.length - REQUEST_PAYLOADS[Command.WRITE].size),
             records.request.count.eq(read.count),
-            runner.count.eq(parts.request(Command.RUN).count),
+            runner.count.eq(parts.request(Command.RUN).count),  # and LEARN's
             runner.clear.eq(self.clear),
             runner.end.eq(self.end),
             runner.busy.eq(self.busy),
@@ -200,6 +205,9 @@ class CommandDecoder(wiring.Component):
         ]
         for sink in (runner.i, records.i, parts.load.i_write, parts.load.i_commit):
             m.d.comb += sink.payload.eq(self.i.payload)
+        if self._spec.plastic:
+            m.d.sync += self.learn.eq(frame.command == Command.LEARN)
+            m.d.comb += self.reward.eq(parts.request(Command.LEARN).reward)
         with m.If(self.step):
             m.d.sync += writer.timestep.eq(writer.timestep + 1)
         with m.If(self.clear | parts.load.begin):
@@ -217,7 +225,8 @@ class CommandDecoder(wiring.Component):
             Status.BAD_LENGTH: ~length_fits,
             Status.NOT_LOADING: frame.command.matches(Command.WRITE, Command.COMMIT)
             & ~parts.load.loading,
-            Status.NO_IMAGE: (frame.command == Command.RUN) & ~parts.load.valid,
+            Status.NOT_PLASTIC: (frame.command == Command.LEARN) & (not self._spec.plastic),
+            Status.NO_IMAGE: frame.command.matches(*RUNS) & ~parts.load.valid,
             Status.BAD_ADDRESS: (frame.command == Command.RECORD)
             & (parts.record_end > self._spec.groups),
         }
@@ -300,7 +309,7 @@ class CommandDecoder(wiring.Component):
                     m.next = "check"
                 with m.Case(Command.COMMIT):
                     m.next = "compare"
-                with m.Case(Command.RUN):
+                with m.Case(*RUNS):
                     m.d.comb += [self.mark.eq(1), parts.runner.start.eq(parts.at_timestep)]
                     m.next = "run"
                     with m.If(~parts.at_timestep):

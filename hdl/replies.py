@@ -10,6 +10,7 @@ from spikewright.frames import (
     ID_SIZE,
     PROTOCOL_VERSION,
     REPLY_PAYLOADS,
+    RUNS,
     Command,
     LinkSpec,
     ring_bytes,
@@ -27,7 +28,7 @@ _COUNTER_SIZE = REPLY_PAYLOADS[Command.COUNTERS].size // len(COUNTERS)
 
 
 class ReplyWriter(wiring.Component):
-    """Write the payload of a HELLO, COUNTERS or RUN reply, two cycles a byte.
+    """Write the payload of a reply to HELLO, COUNTERS, RUN or LEARN, two cycles a byte.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ class ReplyWriter(wiring.Component):
                     m.next = "head"
                     with m.If(is_last):
                         m.next = "done"
-                        with m.If(self.command == Command.RUN):
+                        with m.If(self.command.matches(*RUNS)):
                             m.next = "spikes"
             with m.State("spikes"):
                 m.d.sync += self.o.payload.eq(self.i_spikes.payload)
@@ -140,16 +141,16 @@ class ReplyWriter(wiring.Component):
             run.timestep.eq(self.timestep),
         ]
         heads = {
-            Command.HELLO: hello.as_value(),
-            Command.COUNTERS: self.counters.value.replicate(len(COUNTERS)),
-            Command.RUN: run.as_value(),
+            (Command.HELLO,): hello.as_value(),
+            (Command.COUNTERS,): self.counters.value.replicate(len(COUNTERS)),
+            RUNS: run.as_value(),
         }
-        for command, head in heads.items():
-            chosen = Signal(name=f"is_{command.name.lower()}")
-            m.d.sync += chosen.eq(self.command == command)
+        for commands, head in heads.items():
+            chosen = Signal(name=f"is_{commands[0].name.lower()}")
+            m.d.sync += chosen.eq(self.command.matches(*commands))
             with m.If(chosen):
                 m.d.comb += [
                     byte.eq(head.word_select(position, 8)),
-                    is_last.eq(position == REPLY_PAYLOADS[command].size - 1),
+                    is_last.eq(position == REPLY_PAYLOADS[commands[0]].size - 1),
                 ]
         return byte, is_last

@@ -35,6 +35,8 @@ def connect_core(m: Module, decoder: CommandDecoder, core: Core, counters: Count
         counters.saturated.eq(core.events.saturated),
         counters.spikes.eq(spikes.mask & spikes.en.replicate(len(spikes.mask))),
     ]
+    if "learn" in core.signature.members:
+        m.d.comb += [core.learn.eq(decoder.learn), core.reward.eq(decoder.reward)]
 
 
 class Top(wiring.Component):

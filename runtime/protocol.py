@@ -13,6 +13,7 @@ from spikewright.frames import (
     REPLY_PAYLOADS,
     REQUEST,
     REQUEST_PAYLOADS,
+    RUNS,
     Command,
     LinkSpec,
     Status,
@@ -21,7 +22,7 @@ from spikewright.layout import Layout
 
 __all__ = ["Hello", "Reply", "Request", "parse_reply"]
 
-_WITH_HEAD = {Command.RUN: (Status.OK, Status.BAD_TIMESTEP, Status.PAUSED, Status.BAD_SPIKES)}
+_WITH_HEAD = dict.fromkeys(RUNS, (Status.OK, Status.BAD_TIMESTEP, Status.PAUSED, Status.BAD_SPIKES))
 """Statuses whose replies have a payload as for OK, where that is not only OK."""
 _OTHER_VERSION = "Flash the board with a bitstream of this version of Spikewright."
 _REFUSALS = {
@@ -38,6 +39,10 @@ _REFUSALS = {
         "Run with clear=True: an earlier run may have left a part of a timestep.",
     ),
     Status.OUT_OF_ORDER: ("it expects another sequence number", "Use the port from one host only."),
+    Status.NOT_PLASTIC: (
+        "its core has no plasticity",
+        "Flash a bitstream whose spec has plasticity 'window' or 'trace'.",
+    ),
 }
 
 
@@ -45,7 +50,8 @@ _REFUSALS = {
 def _struct(layout: Layout) -> Struct:
     """A header as a ``struct``: for single records NumPy is slow."""
     codes = {8: "B", 16: "H", 32: "I", 64: "Q"}
-    return Struct("<" + "".join(codes[field.width] for field in layout.fields))
+    named = ((codes[field.width], field.signed) for field in layout.fields)
+    return Struct("<" + "".join(code.lower() if signed else code for code, signed in named))
 
 
 def _pack(layout: Layout, values: Mapping[str, int]) -> bytes:

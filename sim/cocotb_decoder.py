@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 from fastcrc import crc32
 
-from spikewright.frames import END, REQUEST_PAYLOADS, SKIP, Command, Status, ring_bytes
+from spikewright.frames import END, REQUEST_PAYLOADS, RUNS, SKIP, Command, Status, ring_bytes
 from spikewright.spec import Region, index_width
 
 from .cocotb_host import encode_spikes, payload
@@ -48,7 +48,7 @@ async def malformed(dut: Any) -> None:
     requests = await Requests.start(dut)
     await requests.run(2, encode_spikes([[1, 2], [3]]))
     for command, layout in REQUEST_PAYLOADS.items():
-        is_open = command in (Command.WRITE, Command.RUN)
+        is_open = command is Command.WRITE or command in RUNS
         for size in {0, 1, layout.size - 1, *(() if is_open else (layout.size + 1, 64))}:
             if 0 <= size != layout.size:
                 content = requests.rng.bytes(size)
@@ -73,6 +73,7 @@ async def malformed(dut: Any) -> None:
         await requests.run(2, coded, Status.BAD_SPIKES)
         assert await requests.run(1, b"\x03\xff") == encode_spikes([[5, 9]])
     await requests.run(0, bytes([END]), Status.BAD_SPIKES)
+    await requests.ask(Command.LEARN, 0, 1, -1, rest=bytes([END]), status=Status.NOT_PLASTIC)
     await requests.ask(Command.CLEAR)
     await requests.ask(Command.COUNTERS)
 

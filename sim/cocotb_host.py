@@ -51,7 +51,7 @@ def payload(command: Command, *values: int, rest: bytes = b"") -> bytes:
     """A request's payload from the fields of its head, in order, and what follows."""
     fields = REQUEST_PAYLOADS[command].fields
     head = b"".join(
-        value.to_bytes(field.width // 8, "little")
+        value.to_bytes(field.width // 8, "little", signed=field.signed)
         for field, value in zip(fields, values, strict=True)
     )
     return head + rest

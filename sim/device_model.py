@@ -6,6 +6,7 @@ busy: a request is done in no time.
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from spikewright.frames import (
     REPLY_PAYLOADS,
     REQUEST,
     REQUEST_PAYLOADS,
+    RUNS,
     SKIP,
     TIMESTEPS,
     Command,
@@ -30,11 +32,11 @@ from spikewright.frames import (
     Status,
     worst_timestep_bytes,
 )
-from spikewright.image import CoreImage
 from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .golden import GoldenModel
+from .written import written_image
 
 __all__ = ["DeviceModel"]
 
@@ -156,14 +158,14 @@ class DeviceModel:
         command = Command(code)
         layout = REQUEST_PAYLOADS[command]
         head, data = payload[: layout.size], payload[layout.size :]
-        has_data = command in (Command.WRITE, Command.RUN)
+        has_data = command is Command.WRITE or command in RUNS
         if len(head) < layout.size or (data and not has_data):
             return Status.BAD_LENGTH, b""
         values = _fields(layout, head) if layout.fields else {}
         if command is Command.WRITE:
             return self._write(payload, data, **values)
-        if command is Command.RUN:
-            return self._run(data, **values)
+        if command in RUNS:
+            return self._run(command, data, **values)
         handlers: dict[Command, Callable[..., Answer]] = {
             Command.HELLO: self._hello,
             Command.COUNTERS: self._read_counters,
@@ -221,7 +223,7 @@ class DeviceModel:
         self._is_loading = False
         if (byte_count, crc) != self._digest:
             return Status.BAD_DIGEST, b""
-        self.core, self._image_id = GoldenModel(self._written_image()), image_id
+        self.core, self._image_id = GoldenModel(written_image(self.spec, self._memories)), image_id
         self._groups = range(self.spec.groups)
         self._drop_spikes()
         return _OK
@@ -235,7 +237,7 @@ class DeviceModel:
         if index + count > memory.depth:
             return Status.BAD_ADDRESS, b""
         records = self._memories[Region(region)]
-        if self.core and region != Region.WEIGHTS:
+        if self.core and (self.core.plasticity or region != Region.WEIGHTS):
             records = memory.layout.pack(self._state(self.core, Region(region)))
         return Status.OK, records[index : index + count].tobytes()
 
@@ -251,7 +253,12 @@ class DeviceModel:
         self._drop_spikes()
         return _OK
 
-    def _run(self, data: bytes, timestep: int, count: int) -> Answer:
+    def _run(
+        self, command: Command, data: bytes, timestep: int, count: int, reward: int = 0
+    ) -> Answer:
+        learns = command is Command.LEARN
+        if learns and not self.spec.plastic:
+            return Status.NOT_PLASTIC, b""
         if self.core is None:
             return Status.NO_IMAGE, b""
         status, codes = Status.OK, (self._part + data).split(bytes([END]))
@@ -261,7 +268,8 @@ class DeviceModel:
         elif None in inputs or len(codes) - 1 > count:
             status = Status.BAD_SPIKES
         else:
-            status = self._steps(codes, [lines or [] for lines in inputs], count)
+            step = partial(self._step, learns=learns, reward=reward)
+            status = self._steps(codes, [lines or [] for lines in inputs], count, step)
         layout = REPLY_PAYLOADS[Command.RUN]
         fit = self.link.max_payload - layout.size
         sent, self._out = bytes(self._out[:fit]), self._out[fit:]
@@ -270,25 +278,31 @@ class DeviceModel:
 
     # Running
 
-    def _steps(self, codes: list[bytes], inputs: list[list[int]], count: int) -> Status:
+    def _steps(
+        self,
+        codes: list[bytes],
+        inputs: list[list[int]],
+        count: int,
+        step: Callable[[list[int]], None],
+    ) -> Status:
         """Run timesteps while there is room for their spikes; keep what is left of ``codes``."""
         known = len(self._decode(self._part) or [])  # spikes that were counted with an earlier RUN
         inputs += [[]] * (count + 1 - len(inputs))
         for lines in inputs[:count]:
             if self._room - len(self._out) < worst_timestep_bytes(self.spec):
                 return Status.PAUSED
-            self._step(lines)
+            step(lines)
             self.counters["spikes_in"] += len(lines) - known
             known, self._part = 0, b""
         self._part = codes[count] if count < len(codes) else b""
         self.counters["spikes_in"] += len(inputs[count]) - known
         return Status.OK
 
-    def _step(self, lines: list[int]) -> None:
+    def _step(self, lines: list[int], *, learns: bool, reward: int) -> None:
         assert self.core is not None
         axons = np.zeros((1, self.spec.axons), np.bool_)
         axons[0, lines] = True
-        result = self.core.step(axons)
+        result = self.core.step(axons, learn=learns, reward=reward)
         fired = np.flatnonzero(result.spikes[0]).tolist()
         grown = {
             "timesteps": 1,
@@ -328,40 +342,18 @@ class DeviceModel:
     # Memories
 
     def _state(self, core: GoldenModel, region: Region) -> dict[str, npt.NDArray[np.int64]]:
-        """Columns of a readable region but the weights."""
+        """Columns of a readable region as they are now."""
         if region is Region.STATE:
-            return {"v": core.v[0], "i": core.i[0], "refractory": core.refractory[0]}
+            names = ("v", "i", "refractory", "y", "h")
+            return {name: getattr(core, name)[0] for name in names}
+        if core.plasticity and region is Region.RANDOM:
+            return {"random": np.array([core.plasticity.random])}
+        if core.plasticity and region is Region.WEIGHTS:
+            columns = self.spec.memories[region].layout.unpack(self._memories[region])
+            for k in range(self.spec.lanes):
+                columns[f"weight{k}"] = core.plasticity.weights[:, k]
+                columns[f"eligibility{k}"] = core.plasticity.eligibility[:, k]
+            return columns
         acc = np.zeros((self.spec.delay_slots, 1 << index_width(self.spec.neurons)), np.int64)
         acc[:, : self.spec.neurons] = core.acc[0]
         return {"acc": acc.ravel()}
-
-    def _written_image(self) -> CoreImage:
-        """The image that stands in the memories."""
-        columns = {
-            region: self.spec.memories[region].layout.unpack(records)
-            for region, records in self._memories.items()
-        }
-        weights, levels = columns[Region.WEIGHTS], columns[Region.LEVELS]
-        lanes, words = range(self.spec.lanes), self.spec.weight_words
-        none = np.zeros(words, np.int64)
-        end = int(np.argmax(levels["end"])) + 1
-        ends = np.flatnonzero(levels["last"][:end]) + 1
-        nothing = np.zeros(self.spec.neurons, np.int64)
-        rows, neurons = columns[Region.DESCRIPTORS], columns[Region.NEURONS]
-        return CoreImage(
-            spec=self.spec,
-            weights=np.stack([weights[f"weight{k}"] for k in lanes], axis=1),
-            delays=np.stack([weights.get(f"delay{k}", none) for k in lanes], axis=1),
-            first_word=rows["first_word"],
-            word_count=rows["word_count"],
-            first_group=rows.get("first_group", np.zeros(self.spec.sources, np.int64)),
-            word_group=weights.get("group"),
-            level_groups=np.diff(ends, prepend=0),
-            a_mem=neurons["a_mem"],
-            a_syn=neurons.get("a_syn", nothing),
-            bias=neurons["bias"],
-            v_threshold=neurons["v_threshold"],
-            reset=np.where(neurons["reset_to"], neurons["reset_by"], -neurons["reset_by"]),
-            reset_to=neurons["reset_to"],
-            refractory=neurons.get("refractory", nothing),
-        )

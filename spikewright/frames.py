@@ -17,7 +17,7 @@ starting at -1 in each: a byte b < ``SKIP`` is a spike of line ``previous + 1 + 
 may cut anywhere: what a RUN carries after its `count` timesteps, without ``END``, is taken as the
 first part of the timestep to come, and the next RUN goes on from there. That part, and spikes out
 that were not read, outlive a HELLO; CLEAR and COMMIT drop them. So a host that did not see a RUN
-through to its end must have one of these done before it runs on.
+through to its end must have one of these done before it runs on. LEARN is a RUN in all of this.
 
 Timesteps count from the last CLEAR or COMMIT, modulo ``TIMESTEPS``.
 """
@@ -41,6 +41,7 @@ __all__ = [
     "REPLY_PAYLOADS",
     "REQUEST",
     "REQUEST_PAYLOADS",
+    "RUNS",
     "SKIP",
     "TIMESTEPS",
     "Command",
@@ -86,7 +87,17 @@ class Command(IntEnum):
     RECORD = 0x08
     """Choose the neuron groups whose spikes are reported; after COMMIT it is all of them."""
     CLEAR = 0x09
-    """Clear the state, set the timestep to 0, drop spikes in of a timestep begun and spikes out."""
+    """Clear the state, set the timestep to 0, drop spikes in of a timestep begun and spikes out.
+
+    What was learned stays, until the next load."""
+    LEARN = 0x0A
+    """RUN timesteps in which the core learns, with one reward for all of them.
+
+    Refused by a core without plasticity."""
+
+
+RUNS = (Command.RUN, Command.LEARN)
+"""Commands that run timesteps; their heads begin alike, and their replies are alike."""
 
 
 class Status(IntEnum):
@@ -114,6 +125,8 @@ class Status(IntEnum):
     """An axon out of range or timesteps past the count (reply as for OK, nothing was run)."""
     OUT_OF_ORDER = 10
     """Not the expected sequence number; the payload is the expected one."""
+    NOT_PLASTIC = 11
+    """LEARN to a core without plasticity; nothing was run."""
 
 
 def _u(*pairs: tuple[str, int]) -> Layout:
@@ -133,9 +146,15 @@ REQUEST_PAYLOADS = {
     Command.RUN: _u(("timestep", 4), ("count", 2)),
     Command.RECORD: _u(("first_group", 2), ("group_count", 2)),
     Command.CLEAR: _u(),
+    Command.LEARN: Layout((
+        Field("timestep", 32),
+        Field("count", 16),
+        Field("reward", 8, signed=True),
+    )),
 }
-"""Fixed head of each request's payload. WRITE is followed by whole records, RUN by coded spikes;
-timesteps of a RUN after its coded spikes end have none."""
+"""Fixed head of each request's payload. WRITE is followed by whole records, RUN and LEARN by coded
+spikes; timesteps of these after their coded spikes end have none. ``reward`` is Q1.6, and without
+effect where the spec has none."""
 
 COUNTERS = (
     "timesteps",
@@ -173,9 +192,11 @@ REPLY_PAYLOADS = {
     Command.RUN: _u(("timestep", 4), ("pending", 2)),
     Command.RECORD: _u(),
     Command.CLEAR: _u(),
+    Command.LEARN: _u(("timestep", 4), ("pending", 2)),
 }
-"""Fixed head of each OK reply's payload. READ's is followed by whole records; RUN's by coded
-spikes of the oldest unread timesteps, as many bytes as fit; ``pending`` is those that did not."""
+"""Fixed head of each OK reply's payload. READ's is followed by whole records; RUN's and LEARN's by
+coded spikes of the oldest unread timesteps, as many bytes as fit; ``pending`` is those that did
+not."""
 
 HELLO_NONE = 0
 """The ``image_id`` of a device without a valid image."""

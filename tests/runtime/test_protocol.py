@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikewright.errors import BoardError, LinkError
-from spikewright.frames import PROTOCOL_VERSION, REPLY_PAYLOADS, Command, Status
+from spikewright.frames import PROTOCOL_VERSION, REPLY_PAYLOADS, RUNS, Command, Status
 from spikewright.runtime.protocol import Hello, Reply, Request, parse_reply
 
 HELLO = {
@@ -42,7 +42,7 @@ def test_reply_fields() -> None:
 def test_statuses_without_a_head(command: Command, status: Status) -> None:
     reply = parse_reply(bytes([0, command, status]))
     run = (Status.OK, Status.BAD_TIMESTEP, Status.PAUSED, Status.BAD_SPIKES)
-    has_head = status in run if command is Command.RUN else status is Status.OK
+    has_head = status in run if command in RUNS else status is Status.OK
     if has_head and REPLY_PAYLOADS[command].size:
         assert reply is None
     else:

@@ -14,7 +14,7 @@ import pytest
 from faulty import FaultyLine, Rates
 
 from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
-from spikewright.frames import REQUEST_PAYLOADS, Command, LinkSpec, Status
+from spikewright.frames import REPLY, REQUEST_PAYLOADS, RUNS, Command, LinkSpec, Status
 from spikewright.image import CoreImage
 from spikewright.runtime.device import Device, load_requests
 from spikewright.runtime.link import Link, decode_frame, encode_frame
@@ -326,12 +326,13 @@ class Draw:
         command = kinds[self.below(len(kinds))]
         layout = REQUEST_PAYLOADS[command]
         limits = {"region": 7, "index": 70, "count": 6, "first_group": 9, "group_count": 9}
+        limits["reward"] = 128
         head = {f.name: self.below(limits.get(f.name, 1 << 16)) for f in layout.fields}
         data = b""
         if command is Command.HELLO:
             command = Command.COUNTERS
             head = {}
-        elif command is Command.RUN:
+        elif command in RUNS:
             head["timestep"] = self.timestep if self.below(8) else 1
             data = bytes([*self.rng.choice(CODES, self.below(12))])
         elif command is Command.WRITE:
@@ -371,6 +372,9 @@ def test_board_and_device_model_answer_the_same(board: VirtualBoard, seed: int) 
                 grown = {name: reply.head[name] - expected.head[name] for name in reply.head}
                 base = base or grown
                 assert grown == base
+            elif reply.command is Command.READ and model.core is None:
+                # What the memories hold without an image is nobody's business.
+                assert (got[: REPLY.size], len(got)) == (wanted[: REPLY.size], len(wanted))
             else:
                 assert got == wanted
             if reply.command in (Command.CLEAR, Command.COMMIT):
