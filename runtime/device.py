@@ -1,7 +1,9 @@
-"""A board on a serial port: load an image, run it, read everything back."""
+"""The device on a serial port: load an image, run it, let it learn, read everything back."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +21,14 @@ from spikewright.frames import (
 )
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region, index_width
-from spikewright.target import Progress, RunResult, check_spikes
+from spikewright.target import check_plastic, check_rewards, check_spikes
 
 from .link import Link
 from .protocol import Hello, Request
 from .session import Session
 from .stream import RunStream, read_requests, records_in
 
-__all__ = ["Device", "DeviceRun", "LoadProgress", "SerialTarget", "load_requests"]
+__all__ = ["Device", "DeviceRun", "LoadProgress", "load_requests"]
 
 LoadProgress = Callable[[int, int], None]
 """Called with the bytes of a load that are done, verification included, and with all of them."""
@@ -36,8 +38,14 @@ Array = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 _WRITE_HEAD = REQUEST_PAYLOADS[Command.WRITE].size
-_BAUD_DIGITS = 9
 _HASH_DIGITS = 2 * ID_SIZE
+_WORD_FIELDS = {
+    "weights": "weight",
+    "delays": "delay",
+    "plastic": "plastic",
+    "eligibility": "eligibility",
+}
+"""Arrays of an image, and a weight word's fields behind them."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Device(Closing):
         self.session = Session(self.link, retry_s=retry_s)
         self._image: CoreImage | None = None
         self._is_interrupted = False  # a run that did not end well, and no clear since
+        self._is_running = False
         self._rate = 1.0
         try:
             self._hello = self.hello()
@@ -124,14 +133,7 @@ class Device(Closing):
         LinkError
             The device stopped answering, or the port vanished.
         """
-        hello, wanted = self.hello(), image.spec.hash[:_HASH_DIGITS]
-        if hello.spec_hash != wanted:
-            raise SpecError(
-                f"The image is for spec {wanted}, the board on {self.link.port} has spec "
-                f"{hello.spec_hash}; nothing was sent.",
-                hint="Compile the network for the board's spec, or flash the image's spec.",
-            )
-        _check_records(image.spec, hello.max_payload)
+        hello = self._fitting(image)
         self._image = None
         written = sum(records.size for records in image.records.values())
         weights = image.records.get(Region.WEIGHTS, np.zeros((0, 1), np.uint8))
@@ -149,6 +151,47 @@ class Device(Closing):
         self._is_interrupted = False
         self._rate = worst_timestep_bytes(image.spec) / 8
 
+    def attach(self, image: CoreImage) -> None:
+        """Go on with an image that the device holds already, and with what it learned since.
+
+        For a host that lost its link, or was stopped, while the core learned: nothing is sent, and
+        :meth:`learned_image` then gives what was learned until that moment.
+
+        Raises
+        ------
+        SpecError
+            The device has another spec.
+        BoardError
+            The device holds no image, or another: what it learned is lost.
+        LinkError
+            The device stopped answering, or the port vanished.
+        """
+        hello = self._fitting(image)
+        if hello.image_id != image.id[:_HASH_DIGITS]:
+            held = f"image {hello.image_id}" if hello.image_id else "no valid image"
+            raise BoardError(
+                f"The board on {self.link.port} holds {held}, not {image.id[:_HASH_DIGITS]}: "
+                "what it learned from that is lost.",
+                hint="It lost power, or was loaded since. Load the image, or the last snapshot, "
+                "and learn again.",
+            )
+        self._image = image
+        self._is_interrupted = True
+        self._rate = worst_timestep_bytes(image.spec) / 8
+
+    def _fitting(self, image: CoreImage) -> Hello:
+        """Who the device is, if it can hold an image. Raises ``SpecError`` or ``BoardError``."""
+        self._check_idle()
+        hello, wanted = self.hello(), image.spec.hash[:_HASH_DIGITS]
+        if hello.spec_hash != wanted:
+            raise SpecError(
+                f"The image is for spec {wanted}, the board on {self.link.port} has spec "
+                f"{hello.spec_hash}; nothing was sent.",
+                hint="Compile the network for the board's spec, or flash the image's spec.",
+            )
+        _check_records(image.spec, hello.max_payload)
+        return hello
+
     def _verify(self, spec: CoreSpec, weights: Bytes, progress: Callable[[int], object]) -> None:
         words = self._records(spec, Region.WEIGHTS, len(weights), progress)
         wrong = np.flatnonzero((words != weights).any(axis=1))
@@ -163,7 +206,15 @@ class Device(Closing):
 
     # Running
 
-    def run(self, spikes: Bools, *, clear: bool = True, record_v: bool = False) -> DeviceRun:
+    def run(
+        self,
+        spikes: Bools,
+        *,
+        clear: bool = True,
+        record_v: bool = False,
+        learn: bool = False,
+        rewards: Array | None = None,
+    ) -> DeviceRun:
         """Run timesteps of one sample.
 
         Parameters
@@ -176,18 +227,29 @@ class Device(Closing):
             device.
         record_v : bool
             Give back membrane potentials too: slow, they are read after each timestep.
+        learn : bool
+            Let the core learn. What it learned stays until the next load, whatever happens to the
+            link; :meth:`attach` goes on with it.
+        rewards : int64[timesteps], optional
+            Of a run that learns: rewards Q1.6, -128 to 127; 0 without them.
 
         Raises
         ------
         SpikewrightError
-            Spikes of another dtype or shape, or of more axons than the spec has.
+            Spikes of another dtype or shape, or of more axons than the spec has; rewards likewise,
+            or learning without plasticity.
         BoardError
             No image was loaded, the last run was interrupted, or the device refused.
         LinkError
             The device stopped answering or makes no sense, or the port vanished.
         """
         image = self.image
+        self._check_idle()
         check_spikes(spikes, image.spec, "[timesteps, axons]")
+        given = None
+        if learn:
+            row = None if rewards is None else np.asarray(rewards)[None]
+            given = check_rewards(row, spikes[None], image.spec)[0]
         if self._is_interrupted and not clear:
             raise BoardError(
                 f"The last run on {self.link.port} was interrupted: parts of it may still be in "
@@ -201,8 +263,17 @@ class Device(Closing):
             max_payload=self._hello.max_payload,
             rate=self._rate,
             record_v=record_v,
+            rewards=given,
         )
         self._is_interrupted = True
+        with self._running(learn):
+            self._follow(stream)
+        run = DeviceRun(stream.spikes(), stream.v, stream.counters)
+        self._is_interrupted = False
+        self._rate = stream.rate
+        return run
+
+    def _follow(self, stream: RunStream) -> None:
         progress = None
         while not stream.is_finished:
             if progress == stream.progress:
@@ -213,10 +284,25 @@ class Device(Closing):
             progress = stream.progress
             for request, reply in self.session.exchange(stream.requests()):
                 stream.take(request, reply)
-        run = DeviceRun(stream.spikes(), stream.v, stream.counters)
-        self._is_interrupted = False
-        self._rate = stream.rate
-        return run
+
+    @contextmanager
+    def _running(self, learns: bool) -> Iterator[None]:
+        """Refuse everything else meanwhile; say where what was learned is if the link is lost."""
+        self._is_running = True
+        try:
+            yield
+        except LinkError as error:
+            raise (_lost_while_learning(error) if learns else error) from None
+        finally:
+            self._is_running = False
+
+    def _check_idle(self) -> None:
+        if self._is_running:
+            raise BoardError(
+                f"The board on {self.link.port} is running: nothing can be loaded, read back or "
+                "run meanwhile.",
+                hint="Wait until the run is over; for snapshots, run fewer samples at a time.",
+            )
 
     def clear(self) -> None:
         """Clear the state, set the timestep to 0 and drop what is left of an interrupted run."""
@@ -252,20 +338,55 @@ class Device(Closing):
         return dict(self.session.request(Request(Command.COUNTERS)).head)
 
     def read_weights(self) -> dict[str, Array]:
-        """``weights`` and ``delays``, ``int64[words, lanes]``; if sparse, ``word_group`` too."""
+        """The words of the image, by an image's names.
+
+        Returns
+        -------
+        dict of str to int64[words, lanes]
+            ``weights`` and ``delays``; ``plastic`` and ``eligibility`` where the spec has them. If
+            it is sparse, ``word_group`` too, ``int64[words]``.
+        """
         image = self.image
         words, lanes = image.weights.shape
         layout = image.spec.memories[Region.WEIGHTS].layout
-        fields = layout.unpack(self._records(image.spec, Region.WEIGHTS, words))
-        none = np.zeros(words, np.int64)
+        columns = layout.unpack(self._records(image.spec, Region.WEIGHTS, words))
+        columns |= {f"delay{k}": np.zeros(words, np.int64) for k in range(lanes)} | columns
         found = {
-            f"{name}s": np.stack([fields.get(f"{name}{k}", none) for k in range(lanes)], axis=1)
-            for name in ("weight", "delay")
+            name: np.stack([columns[f"{field}{k}"] for k in range(lanes)], axis=1)
+            for name, field in _WORD_FIELDS.items()
+            if f"{field}0" in columns
         }
-        return found | ({"word_group": fields["group"]} if image.spec.sparse else {})
+        return found | ({"word_group": columns["group"]} if image.spec.sparse else {})
+
+    def learned_image(self) -> CoreImage:
+        """The loaded image with all that the core learned since in it, read back.
+
+        Raises
+        ------
+        SpikewrightError
+            Its spec has no plasticity.
+        BoardError
+            No image was loaded, the core runs, or the device refused.
+        LinkError
+            The device stopped answering, or the port vanished.
+        """
+        image = self.image
+        spec = image.spec
+        check_plastic(spec)
+        words = self.read_weights()
+        learned: dict[str, Any] = {"weights": words["weights"]}
+        if spec.reward:
+            learned["eligibility"] = words["eligibility"]
+        if spec.adaptive_threshold:
+            learned["h"] = self.read_state()["h"]
+        if spec.stochastic_rounding and image.rule is not None:
+            layout = spec.memories[Region.RANDOM].layout
+            random = layout.unpack(self._records(spec, Region.RANDOM, 1))["random"]
+            learned["rule"] = replace(image.rule, seed=int(random[0]))
+        return replace(image, **learned)
 
     def read_state(self) -> dict[str, Array]:
-        """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and ``refractory`` if kept."""
+        """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and others if kept."""
         spec = self.image.spec
         records = self._records(spec, Region.STATE, spec.neurons)
         return spec.memories[Region.STATE].layout.unpack(records)
@@ -285,7 +406,8 @@ class Device(Closing):
         count: int,
         progress: Callable[[int], object] = lambda done: None,
     ) -> Bytes:
-        """Records 0 to ``count - 1``: ``uint8[count, size]``."""
+        """Records 0 to ``count - 1``: ``uint8[count, size]``. Refused while the core runs."""
+        self._check_idle()
         records = np.zeros((count, spec.memories[region].layout.size), np.uint8)
         requests = read_requests(spec, region, count, self._hello.max_payload)
         for request, reply in self.session.exchange(requests):
@@ -307,6 +429,15 @@ class Device(Closing):
     def close(self) -> None:
         """Give the port back. Harmless if done twice."""
         self.link.close()
+
+
+def _lost_while_learning(error: LinkError) -> LinkError:
+    return LinkError(
+        error.what,
+        reasons=error.reasons,
+        hint="What the core learned is still in the board unless it loses power: connect again, "
+        "call attach(image), and read it back with learned_image().",
+    )
 
 
 def _check_records(spec: CoreSpec, max_payload: int) -> None:
@@ -338,61 +469,3 @@ def load_requests(image: CoreImage, max_payload: int) -> Iterator[Request]:
         byte_count=byte_count,
         crc=crc,
     )
-
-
-class SerialTarget:
-    """A board on a serial port as a :class:`spikewright.target.Target`.
-
-    Parameters
-    ----------
-    name : str
-        The port, with ``@`` and the baud rate if it is not 1,000,000: ``/dev/ttyUSB1@115200``.
-
-    Raises
-    ------
-    LinkError
-        No such port, in use, not allowed, or no answer.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        port, _, baud = name.rpartition("@") if "@" in name else (name, "", "")
-        if baud and not (baud.isdecimal() and len(baud) <= _BAUD_DIGITS):
-            raise LinkError(
-                f"The baud rate of {port} must be a number of up to {_BAUD_DIGITS} digits, "
-                f"not {baud[:20]!r}.",
-                hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
-            )
-        self.device = Device(port, baud_hz=int(baud) if baud else LinkSpec.baud_hz)
-
-    def load(self, image: CoreImage) -> None:
-        """Load an image and verify it; see :meth:`Device.load`."""
-        self.device.load(image)
-
-    def run(
-        self, spikes: Bools, *, record_v: bool = False, progress: Progress | None = None
-    ) -> RunResult:
-        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
-
-        Raises
-        ------
-        SpikewrightError, BoardError, LinkError
-            As :meth:`Device.run`.
-        """
-        spec = self.device.image.spec
-        check_spikes(spikes, spec, "[samples, timesteps, axons]")
-        fired = np.empty((*spikes.shape[:2], spec.neurons), np.bool_)
-        v = np.empty(fired.shape, np.int32) if record_v else None
-        total_cycles = np.empty(len(spikes), np.int64)
-        for n, sample in enumerate(spikes):
-            run = self.device.run(sample, record_v=record_v)
-            fired[n], total_cycles[n] = run.spikes, run.counters["cycles"]
-            if v is not None and run.v is not None:
-                v[n] = run.v
-            if progress is not None:
-                progress(1)
-        return RunResult(fired, None, total_cycles, v)
-
-    def close(self) -> None:
-        """Give the port back. Harmless if done twice."""
-        self.device.close()

@@ -10,6 +10,7 @@ from spikewright.frames import (
     COUNTERS,
     REPLY_PAYLOADS,
     REQUEST_PAYLOADS,
+    RUNS,
     TIMESTEPS,
     Command,
     Status,
@@ -25,18 +26,24 @@ __all__ = ["RunStream", "read_requests", "records_in", "worst_timestep_cycles"]
 
 _RUN_CYCLES = 1 << 20
 """Most clock cycles that a RUN may take at worst: 10 ms at 100 MHz, a second when simulated."""
-_RUN_HEAD = REQUEST_PAYLOADS[Command.RUN].size
 _RUN_TIMESTEPS = (1 << 16) - 1
 _COUNTER_MASK = (1 << 32) - 1
 
 
 def worst_timestep_cycles(image: CoreImage) -> int:
-    """A bound on the cycles of a timestep: every source spikes."""
+    """A bound on the cycles of a timestep: every source spikes, and every row is learned in."""
     spec = image.spec
     per_level = spec.update_latency + spec.integrate_overhead
     rows = int(np.maximum(image.word_count, 1).sum())
     levels = len(image.level_groups) + 1
-    return spec.timestep_overhead + image.groups_used + levels * per_level + rows
+    cycles = spec.timestep_overhead + image.groups_used + levels * per_level + rows
+    if image.level_winners is not None:
+        passes = image.level_winners.astype(np.int64)
+        cycles += int((passes * (image.level_groups + spec.update_latency)).sum())
+    if spec.plastic:
+        words = np.maximum(image.word_count[image.learns], image.groups_used)
+        cycles += spec.learn_overhead + int(words.sum())
+    return cycles
 
 
 def read_requests(
@@ -88,6 +95,9 @@ class RunStream:
         Bytes of spikes out a timestep to begin with; :attr:`rate` is kept up to date.
     record_v : bool
         Run single timesteps and read the membrane potentials after each.
+    rewards : int64[timesteps], optional
+        Let the core learn, with these rewards. Each request has one: it is for as many timesteps
+        as share it.
 
     Attributes
     ----------
@@ -105,6 +115,7 @@ class RunStream:
         max_payload: int,
         rate: float,
         record_v: bool = False,
+        rewards: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.rate = rate
         self.counters = dict.fromkeys(COUNTERS, 0)
@@ -113,6 +124,12 @@ class RunStream:
         self._first = first_timestep or 0
         self._clears = first_timestep is None
         self._timesteps = len(spikes)
+        self._rewards = rewards
+        self._command = Command.RUN if rewards is None else Command.LEARN
+        self._head = REQUEST_PAYLOADS[self._command].size
+        given = np.zeros(self._timesteps, np.int64) if rewards is None else rewards
+        changes = np.flatnonzero(np.diff(given)) + 1
+        self._one_reward_until = np.append(changes, self._timesteps)
         self._code, self._start = encode_spikes(spikes)
         self._max_payload = max_payload
         self._worst_cycles = worst_timestep_cycles(image)
@@ -167,23 +184,27 @@ class RunStream:
 
     def _next_run(self) -> Request:
         timestep, byte = self._at
-        room = self._max_payload - _RUN_HEAD
+        room = self._max_payload - self._head
         fit = int(np.searchsorted(self._start, byte + room, side="right")) - 1 - timestep
         if fit < 1:  # not even this timestep: its first part, the rest follows
             count, data = 0, self._code[byte : byte + room]
             self._at = (timestep, byte + room)
         else:
             most = 1 if self.v is not None else min(_RUN_TIMESTEPS, int(self._room_out / self.rate))
+            alike = self._one_reward_until.searchsorted(timestep, side="right")
+            most = min(most, int(self._one_reward_until[alike]) - timestep)
             count = max(1, min(fit, most, _RUN_CYCLES // self._worst_cycles))
             end = int(self._start[timestep + count])
             data = trim(self._code[byte:end])
             self._at = (timestep + count, end)
+        reward = {} if self._rewards is None else {"reward": int(self._rewards[timestep])}
         return Request(
-            Command.RUN,
+            self._command,
             data,
             cycles=count * self._worst_cycles,
             timestep=self._device_timestep(timestep),
             count=count,
+            **reward,
         )
 
     def _device_timestep(self, timestep: int) -> int:
@@ -199,7 +220,7 @@ class RunStream:
         LinkError
             The reply makes no sense.
         """
-        if request.command is Command.RUN:
+        if request.command in RUNS:
             self._take_run(request, reply)
         elif request.command is Command.READ:
             self._take_v(request, reply)
@@ -228,7 +249,8 @@ class RunStream:
         self._out += reply.data
         if not sane or len(self._out) > self._out_most:
             raise LinkError(
-                f"The device's reply to a RUN of {count} timesteps makes no sense.",
+                f"The device's reply to a {request.command.name} of {count} timesteps "
+                "makes no sense.",
                 hint="Reset the board and load the image again; if it stays so, flash it again.",
             )
         if steps:
@@ -236,7 +258,7 @@ class RunStream:
             self.rate = max(1.0, self.rate + (made / steps - self.rate) / 4)
             self._taken = 0
         elif reply.status is Status.OK:
-            self._taken += len(request.payload) - _RUN_HEAD
+            self._taken += len(request.payload) - REQUEST_PAYLOADS[request.command].size
         self._pending = reply.head["pending"]
         if reply.status is Status.PAUSED and not self._is_stalled:
             self._is_stalled = True

@@ -12,7 +12,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.frames import BITS_A_BYTE, LinkSpec
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
-from spikewright.target import Progress, RunResult, Target
+from spikewright.target import LearningTarget, Progress, RunResult
 
 from .driver import bind
 from .terminal import Terminal
@@ -155,11 +155,13 @@ class VirtualTarget:
 
     name = "virtual"
 
-    def __init__(self, connect: Callable[[str], Target], *, report: Report | None = None) -> None:
+    def __init__(
+        self, connect: Callable[[str], LearningTarget], *, report: Report | None = None
+    ) -> None:
         self._connect = connect
         self._report = report
         self._board: VirtualBoard | None = None
-        self._target: Target | None = None
+        self._target: LearningTarget | None = None
 
     def load(self, image: CoreImage) -> None:
         """Start a board of the image's spec, unless it runs already, and load the image."""
@@ -175,12 +177,23 @@ class VirtualTarget:
         spikes: npt.NDArray[np.bool_],
         *,
         record_v: bool = False,
+        learn: bool = False,
+        rewards: npt.NDArray[np.int64] | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
         """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`."""
+        return self._loaded().run(
+            spikes, record_v=record_v, learn=learn, rewards=rewards, progress=progress
+        )
+
+    def learned_image(self) -> CoreImage:
+        """See :meth:`spikewright.target.LearningTarget.learned_image`."""
+        return self._loaded().learned_image()
+
+    def _loaded(self) -> LearningTarget:
         if self._target is None:
             raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
-        return self._target.run(spikes, record_v=record_v, progress=progress)
+        return self._target
 
     def close(self) -> None:
         """Close the port and end the board. Harmless if done twice."""

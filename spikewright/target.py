@@ -16,6 +16,7 @@ __all__ = [
     "Report",
     "RunResult",
     "Target",
+    "check_plastic",
     "check_rewards",
     "check_spikes",
     "open_target",
@@ -88,6 +89,15 @@ def check_spikes(
         )
 
 
+def check_plastic(spec: CoreSpec) -> None:
+    """Check that a core of that spec can learn. Raises :class:`SpikewrightError`."""
+    if not spec.plastic:
+        raise SpikewrightError(
+            "This core cannot learn: its spec has no plasticity.",
+            hint="Compile for a spec with plasticity 'window' or 'trace'.",
+        )
+
+
 def check_rewards(
     rewards: npt.NDArray[np.int64] | None, spikes: npt.NDArray[np.bool_], spec: CoreSpec
 ) -> npt.NDArray[np.int64]:
@@ -105,11 +115,7 @@ def check_rewards(
     SpikewrightError
         The spec cannot learn or has no ``reward``, or another dtype, shape or range.
     """
-    if not spec.plastic:
-        raise SpikewrightError(
-            "This core cannot learn: its spec has no plasticity.",
-            hint="Compile for a spec with plasticity 'window' or 'trace'.",
-        )
+    check_plastic(spec)
     if rewards is None:
         return np.zeros(spikes.shape[:2], np.int64)
     if not spec.reward:
@@ -232,7 +238,7 @@ def open_target(name: str, *, report: Report | None = None) -> Target:
         from spikewright.sim.verilator import VerilatorTarget
 
         return VerilatorTarget(report=report)
-    from spikewright.runtime.device import SerialTarget
+    from spikewright.runtime.board import SerialTarget
 
     if name == "virtual":
         from spikewright.sim.virtual import VirtualTarget

@@ -12,7 +12,8 @@ from faulty import FaultyLine, Rates
 from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
 from spikewright.frames import Command, LinkSpec
 from spikewright.image import CoreImage
-from spikewright.runtime.device import Device, DeviceRun, SerialTarget
+from spikewright.runtime.board import SerialTarget
+from spikewright.runtime.device import Device, DeviceRun
 from spikewright.runtime.link import decode_frame, encode_frame
 from spikewright.runtime.protocol import Reply, Request
 from spikewright.sim.cases import Case, draw_case

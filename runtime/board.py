@@ -1,0 +1,92 @@
+"""A board on a serial port, as a target like any other."""
+
+import numpy as np
+import numpy.typing as npt
+
+from spikewright.errors import LinkError
+from spikewright.frames import LinkSpec
+from spikewright.image import CoreImage
+from spikewright.target import Progress, RunResult, check_rewards, check_spikes
+
+from .device import Device
+
+__all__ = ["SerialTarget"]
+
+Bools = npt.NDArray[np.bool_]
+
+_BAUD_DIGITS = 9
+
+
+class SerialTarget:
+    """A board on a serial port as a :class:`spikewright.target.Target`.
+
+    Parameters
+    ----------
+    name : str
+        The port, with ``@`` and the baud rate if it is not 1,000,000: ``/dev/ttyUSB1@115200``.
+
+    Raises
+    ------
+    LinkError
+        No such port, in use, not allowed, or no answer.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        port, _, baud = name.rpartition("@") if "@" in name else (name, "", "")
+        if baud and not (baud.isdecimal() and len(baud) <= _BAUD_DIGITS):
+            raise LinkError(
+                f"The baud rate of {port} must be a number of up to {_BAUD_DIGITS} digits, "
+                f"not {baud[:20]!r}.",
+                hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
+            )
+        self.device = Device(port, baud_hz=int(baud) if baud else LinkSpec.baud_hz)
+
+    def load(self, image: CoreImage) -> None:
+        """Load an image and verify it; see :meth:`Device.load`."""
+        self.device.load(image)
+
+    def attach(self, image: CoreImage) -> None:
+        """Go on with the image that the board holds, and what it learned; see Device.attach."""
+        self.device.attach(image)
+
+    def run(
+        self,
+        spikes: Bools,
+        *,
+        record_v: bool = False,
+        learn: bool = False,
+        rewards: npt.NDArray[np.int64] | None = None,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
+
+        Raises
+        ------
+        SpikewrightError, BoardError, LinkError
+            As :meth:`Device.run`.
+        """
+        spec = self.device.image.spec
+        check_spikes(spikes, spec, "[samples, timesteps, axons]")
+        if learn:
+            check_rewards(rewards, spikes, spec)
+        fired = np.empty((*spikes.shape[:2], spec.neurons), np.bool_)
+        v = np.empty(fired.shape, np.int32) if record_v else None
+        total_cycles = np.empty(len(spikes), np.int64)
+        for n, sample in enumerate(spikes):
+            of_sample = rewards[n] if learn and rewards is not None else None
+            run = self.device.run(sample, record_v=record_v, learn=learn, rewards=of_sample)
+            fired[n], total_cycles[n] = run.spikes, run.counters["cycles"]
+            if v is not None and run.v is not None:
+                v[n] = run.v
+            if progress is not None:
+                progress(1)
+        return RunResult(fired, None, total_cycles, v)
+
+    def learned_image(self) -> CoreImage:
+        """See :meth:`Device.learned_image`."""
+        return self.device.learned_image()
+
+    def close(self) -> None:
+        """Give the port back. Harmless if done twice."""
+        self.device.close()
