@@ -275,20 +275,20 @@ def draw(path: Path, seed: int, found: Followed) -> None:
     features.imshow(tiles.transpose(0, 2, 1, 3).reshape(2 * (PATCH + 1), -1), vmin=0, vmax=W_MAX)
     features.set_title("weights of the neurons, before (above) and after learning")
     features.axis("off")
-    events = (np.arange(len(found.missed)) + 1) * CHUNK
+    events = (np.arange(len(found.missed)) + 1) * CHUNK / 1000
     left, middle, right = (figure.add_subplot(grid[1, k]) for k in range(3))
     left.plot(events, np.array(found.missed) * 100, label="of edges")
     left.plot(events, np.array(found.noise_missed) * 100, color="grey", linewidth=1, label="noise")
     left.set(ylabel="events missed [%]", ylim=(0, 101))
     left.legend()
     middle.plot(events, found.change)
-    middle.set(ylabel=f"mean change of a weight in {CHUNK} events [LSB]", ylim=(0, None))
+    middle.set(ylabel=f"change of a weight in {CHUNK} events [LSB]", ylim=(0, None))
     right.plot(events, found.selectivity, label="one direction per neuron")
     right.plot(events, found.threshold, label="threshold, by the first")
     right.set(ylim=(0, 1.1))
     right.legend(loc="lower right")
     for axis in (left, middle, right):
-        axis.set_xlabel("events")
+        axis.set_xlabel("thousands of events")
     save_figure(path, figure)
 
 
