@@ -43,7 +43,7 @@ accuracy: tools $(VENV)/extras-fpga,torch,demo
 	$(RUN) examples/digits/conv.py $(ARGS)
 	$(RUN) examples/digits/qat.py $(ARGS)
 
-LEARNING := patterns memory digits features
+LEARNING := patterns memory digits reservoir features
 
 learn: tools $(VENV)/extras-fpga,demo
 	for name in $(LEARNING); do $(RUN) examples/learning/$$name.py $(ARGS) || exit 1; done
