@@ -4,6 +4,7 @@ import os
 import select
 import threading
 import tty
+from contextlib import suppress
 from typing import Protocol
 
 from spikewright.closing import Closing
@@ -77,12 +78,15 @@ class Terminal(Closing):
             )
             if self._wake_out in ready:
                 return
-            data = os.read(self._master, _READ_BYTES) if self._master in ready else b""
+            # What select saw may be gone: a host may drop what is on the line at any time.
+            data = b""
+            with suppress(BlockingIOError):
+                data = os.read(self._master, _READ_BYTES) if self._master in ready else b""
             if data or self._line.is_active:
                 replies += self._line.exchange(data)
                 del replies[_KEEP_BYTES:]
-            if free:
-                del replies[: os.write(self._master, replies)]
+            with suppress(BlockingIOError):
+                del replies[: os.write(self._master, replies) if free else 0]
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until somebody closes it; whether in time. Raises what a line that failed did."""

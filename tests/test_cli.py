@@ -509,7 +509,9 @@ def test_board_runs_an_image_and_ends_with_ctrl_c(
         port = json.loads("".join(iter(board.stdout.readline, "}\n")) + "}")["port"]
         there = cli.json("run", image, *spikes, "--target", port, "-o", tmp_path / "board.npz")
         board.send_signal(signal.SIGINT)
-        assert board.wait(timeout=120) == 0
+        code = board.wait(timeout=120)
+        assert board.stderr is not None
+        assert code == 0, board.stderr.read()
         assert not os.path.exists(port)
     here = cli.json("run", image, *spikes, "-o", tmp_path / "golden.npz")
     assert there["counts"] == here["counts"]

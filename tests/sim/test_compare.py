@@ -244,7 +244,7 @@ def test_verify_draws_no_more_than_memory_holds(samples: int, timesteps: int) ->
 
 
 def test_host_port_is_compared(breaks: Break) -> None:
-    breaks(r"(\bhost__r_data <= )", r"\1 1'h1 ^")
+    breaks(r"(\bhost__r_data(\[\d+:0\])? <?= )", r"\1 1'h1 ^")
     with CoreSimulator(SPEC) as simulator:
         message = (
             r"^Host port reads v -?\d+ of neuron 0 where the memory holds -?\d+, in timestep 30"
