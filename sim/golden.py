@@ -326,7 +326,9 @@ class GoldenModel:
 
 
 class GoldenTarget:
-    """The golden model as a :class:`spikewright.target.Target`; takes images of any spec."""
+    """The golden model as a
+    :class:`spikewright.target.LearningTarget`; takes images of any spec.
+    """
 
     name = "golden"
 
@@ -346,7 +348,8 @@ class GoldenTarget:
         rewards: Array | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
-        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
+        """Run samples, each from a cleared state; see
+        :meth:`spikewright.target.LearningTarget.run`.
 
         Raises
         ------
@@ -377,7 +380,7 @@ class GoldenTarget:
         return RunResult(fired, cycles, cycles.sum(axis=1), v)
 
     def learned_image(self) -> CoreImage:
-        """See :meth:`spikewright.target.Target.learned_image`."""
+        """See :meth:`spikewright.target.LearningTarget.learned_image`."""
         return self._loaded().learned_image()
 
     def _loaded(self) -> GoldenModel:

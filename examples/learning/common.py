@@ -5,13 +5,13 @@ import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from spikewright.closing import Closing
 from spikewright.console import Console
 from spikewright.errors import SpikewrightError
 from spikewright.files import merge_json, write_whole
@@ -48,7 +48,7 @@ def command(
         return console.error(error)
 
 
-class Cores:
+class Cores(Closing):
     """The core on one target and, where asked for, on another that must do the same.
 
     Parameters
@@ -67,15 +67,8 @@ class Cores:
         self._targets = [able_to_learn(open_target(name)) for name in names]
         self.differences = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the targets. Harmless if done twice."""
         for target in self._targets:
             target.close()
 
@@ -92,7 +85,7 @@ class Cores:
         rewards: npt.NDArray[np.int64] | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
-        """Run samples; see :meth:`spikewright.target.Target.run`."""
+        """Run samples; see :meth:`spikewright.target.LearningTarget.run`."""
         first, *others = (
             target.run(spikes, learn=learn, rewards=rewards, progress=progress if k == 0 else None)
             for k, target in enumerate(self._targets)
