@@ -1,8 +1,10 @@
+import argparse
 import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -23,3 +25,20 @@ def digits() -> Iterator[Example]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[1] / "examples" / "digits")
         yield Example()
+
+
+@pytest.fixture(scope="module")
+def learning() -> Iterator[Example]:
+    """The examples of that folder, which take their digits from the other."""
+    examples = Path(__file__).parents[1] / "examples"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(examples / "digits")
+        patch.syspath_prepend(examples / "learning")
+        yield Example()
+
+
+@pytest.fixture
+def cores(learning: Example) -> Iterator[Any]:
+    """The core of a learning example on the golden model."""
+    with learning.common.Cores(argparse.Namespace(target="golden", compare=None)) as cores:
+        yield cores

@@ -15,15 +15,10 @@ from spikewright.console import Console
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-LEARNING = Path(__file__).parents[2] / "examples" / "learning"
-
 
 @pytest.fixture(scope="module")
-def example() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(LEARNING.parent / "digits")
-        patch.syspath_prepend(LEARNING)
-        yield importlib.import_module("digits")
+def example(learning: Any) -> Any:
+    return learning.digits
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """Features of moving edges: the events, and what learning them comes to."""
 
-import argparse
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,10 @@ from spikewright.console import Console
 
 pytest.importorskip("matplotlib")
 
-LEARNING = Path(__file__).parents[2] / "examples" / "learning"
-
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(LEARNING)
-        yield importlib.import_module("features")
-
-
-@pytest.fixture
-def cores(example: Any) -> Iterator[Any]:
-    options = argparse.Namespace(target="golden", compare=None)
-    with importlib.import_module("common").Cores(options) as cores:
-        yield cores
+def example(learning: Any) -> Any:
+    return learning.features
 
 
 def test_surface_slopes_the_way_the_edge_moves(example: Any) -> None:

@@ -1,9 +1,7 @@
 """The content-addressable memory: its generator, what a burst, a recall and a volley change."""
 
-import argparse
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,10 @@ from spikewright.console import Console
 
 pytest.importorskip("matplotlib")
 
-LEARNING = Path(__file__).parents[2] / "examples" / "learning"
-
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(LEARNING)
-        yield importlib.import_module("memory")
-
-
-@pytest.fixture
-def cores(example: Any) -> Iterator[Any]:
-    options = argparse.Namespace(target="golden", compare=None)
-    with importlib.import_module("common").Cores(options) as cores:
-        yield cores
+def example(learning: Any) -> Any:
+    return learning.memory
 
 
 def test_disjoint_memories_share_no_cell(example: Any) -> None:

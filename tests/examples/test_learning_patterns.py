@@ -1,9 +1,7 @@
 """A taught detector of patterns: what is drawn, what it learns, what homeostasis does for it."""
 
-import argparse
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +12,10 @@ from spikewright.compiler.plastic import axon_weights_of
 
 pytest.importorskip("matplotlib")
 
-LEARNING = Path(__file__).parents[2] / "examples" / "learning"
-
 
 @pytest.fixture(scope="module")
-def example() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(LEARNING)
-        yield importlib.import_module("patterns")
-
-
-@pytest.fixture
-def cores(example: Any) -> Iterator[Any]:
-    common = importlib.import_module("common")
-    with common.Cores(argparse.Namespace(target="golden", compare=None)) as opened:
-        yield opened
+def example(learning: Any) -> Any:
+    return learning.patterns
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.75, 1.0])

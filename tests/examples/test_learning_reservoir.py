@@ -1,9 +1,7 @@
 """The reservoir: its spikes, the astrocyte's rewards, the readout, and that plasticity helps."""
 
-import argparse
 import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +14,15 @@ from spikewright.console import Console
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-LEARNING = Path(__file__).parents[2] / "examples" / "learning"
-
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(LEARNING.parent / "digits")
-        patch.syspath_prepend(LEARNING)
-        yield importlib.import_module("reservoir")
+def example(learning: Any) -> Any:
+    return learning.reservoir
 
 
 @pytest.fixture(scope="module")
 def common(example: Any) -> Any:
     return importlib.import_module("common")
-
-
-@pytest.fixture
-def cores(common: Any) -> Iterator[Any]:
-    with common.Cores(argparse.Namespace(target="golden", compare=None)) as cores:
-        yield cores
 
 
 def test_columns_come_one_after_the_other(example: Any) -> None:
