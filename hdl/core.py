@@ -2,26 +2,27 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikewright.errors import SpecError
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import Accumulators, lanes_a_memory
-from .layouts import Clocks
-from .neuron import NeuronUpdate
+from .layouts import Clocks, following, struct
+from .neuron import NeuronUpdate, neuron_state
 from .pending import PendingSources
-from .rows import RowFetch
+from .plasticity import Plasticity
+from .rows import RowFetch, bank_layout, trace_record
 from .scheduler import Scheduler
+from .traces import PostTraces, rule_layout
 
 __all__ = ["HOST_READ_LATENCY", "STATE_LATENCY", "Core", "HostPort", "StateField", "state_fields"]
 
 HOST_READ_LATENCY = 10
 """Cycles from ``r_en`` to ``r_data``."""
-STATE_LATENCY = 2
-"""Cycles from the end of a timestep to the last write to the state."""
+STATE_LATENCY = 5
+"""Cycles from the end of a timestep to the last write to the state and to what was learned."""
 
 _ONE_CLOCK = Clocks()
 
@@ -51,10 +52,13 @@ class StateField:
 
 
 def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
-    """The memories behind ``v``, ``i``, ``refractory`` and ``acc``, those that the spec has."""
+    """The memories behind every variable of :class:`spikewright.sim.driver.CoreRun`.
+
+    Those of ``weights`` and ``eligibility`` are by word instead of by group, ``x`` is by source.
+    """
     fields = {
         field.name: [
-            StateField(lane, 0, f"neurons.state_{field.name}", 0, lane * field.width, field.width)
+            StateField(lane, 0, _state_memory(field.name), 0, lane * field.width, field.width)
             for lane in range(spec.lanes)
         ]
         for field in spec.memories[Region.STATE].layout.fields
@@ -67,6 +71,25 @@ def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
             within = lane % lanes_a_memory(spec)
             memory = f"accumulators.acc{lane - within}"
             fields["acc"].append(StateField(lane, slot, memory, word, within * width, width))
+    if spec.plastic:
+        fields["x"] = [StateField(0, 0, "rows.traces", 0, 0, spec.trace_bits)]
+        fields["weights"] = _synapse_fields(spec, "weight")
+    if spec.reward:
+        fields["eligibility"] = _synapse_fields(spec, "eligibility")
+    return fields
+
+
+def _state_memory(name: str) -> str:
+    return f"traces.state_{name}" if name == "y" else f"neurons.state_{name}"
+
+
+def _synapse_fields(spec: CoreSpec, kind: str) -> list[StateField]:
+    fields = []
+    for lane in range(spec.lanes):
+        bank = lane % spec.weight_banks
+        layout = struct(bank_layout(spec, bank))
+        place = layout[f"{kind}{lane}"]
+        fields.append(StateField(lane, 0, f"rows.weights{bank}", 0, place.offset, place.width))
     return fields
 
 
@@ -101,7 +124,7 @@ class HostPort(wiring.Signature):
 
 
 class Core(wiring.Component):
-    """A core with static weights, as section 3 of the design defines it.
+    """A core as section 3 of the design defines it; learning as section 7 does.
 
     Bit-exact with :class:`spikewright.sim.golden.GoldenModel`, cycles included. What the memories
     hold at power-up is undefined: the loader writes the writable regions, ``clear`` the others.
@@ -120,8 +143,10 @@ class Core(wiring.Component):
         timestep after that one.
     step : In(1)
         Start a timestep; ignored while busy.
+    learn, reward : In
+        With plasticity, at ``step``: learn in this timestep, and for what, Q1.6.
     clear : In(1)
-        Clear v, i, refractory, accumulators and all waiting spikes; ignored while busy.
+        Clear state, accumulators, traces and all waiting spikes; ignored while busy.
     busy : Out(1)
     spikes : Out
         A pulse for each group that has spikes, ascending; cannot be stalled.
@@ -135,11 +160,6 @@ class Core(wiring.Component):
     """
 
     def __init__(self, spec: CoreSpec, clocks: Clocks = _ONE_CLOCK) -> None:
-        if spec.plastic or spec.winners:
-            raise SpecError(
-                "The RTL has neither plasticity nor winners yet.",
-                hint="Run this image on target 'golden', or compile for a spec without them.",
-            )
         self._spec = spec
         self._clocks = clocks
         super().__init__({
@@ -155,6 +175,7 @@ class Core(wiring.Component):
             ),
             "host": In(HostPort(spec)),
             **({} if clocks.neurons == "sync" else {"awake": Out(1)}),
+            **({"learn": In(1), "reward": In(signed(8))} if spec.plastic else {}),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -166,7 +187,8 @@ class Core(wiring.Component):
         m.submodules.scheduler = scheduler = Scheduler(spec)
         m.submodules.neurons = neurons = NeuronUpdate(spec, self._clocks)
         wiring.connect(m, wiring.flipped(self.i_spikes), pending.i_axons)
-        wiring.connect(m, pending.o, rows.i)
+        if not spec.plastic:
+            wiring.connect(m, pending.o, rows.i)
         commit = neurons.commit
         clearing = scheduler.zero_en
         start = self.step & ~scheduler.busy
@@ -203,13 +225,103 @@ class Core(wiring.Component):
             self.events.cycle.eq(start | scheduler.timestep_busy),
             self.events.saturated.eq(commit.saturated & commit.valid.replicate(spec.lanes)),
         ]
+        delivered: Value = rows.o.valid
+        state = neurons.state
+        if spec.winners:
+            m.d.comb += [
+                neurons.issue_again.eq(scheduler.issue_again),
+                neurons.issue_settles.eq(scheduler.issue_settles),
+            ]
+        random: Value | None = None
+        if spec.plastic:
+            delivered = rows.o.valid & ~rows.o.passing
+            m.d.comb += acc.word.valid.eq(delivered)
+            state, random = self._connect_learning(m, start, rows, pending, neurons, scheduler)
         for lane in range(spec.lanes):
             weight = rows.o.synapses[f"weight{lane}"]
-            m.d.comb += self.events.synapses[lane].eq(rows.o.valid & weight.any())
+            m.d.comb += self.events.synapses[lane].eq(delivered & weight.any())
         if self._clocks.neurons != "sync":
             m.d.comb += self.awake.eq(scheduler.awake)
-        self._connect_host(m, rows, acc, neurons, scheduler)
+        self._connect_host(m, rows, acc, neurons, scheduler, state, random)
         return m
+
+    def _connect_learning(
+        self,
+        m: Module,
+        start: Value,
+        rows: RowFetch,
+        pending: PendingSources,
+        neurons: NeuronUpdate,
+        scheduler: Scheduler,
+    ) -> tuple[data.View, Value | None]:
+        """Connect what learns; the neurons' whole state, and the random register if there is one.
+
+        In a learning pass the listed sources go to the rows instead of the pending ones.
+        """
+        spec = self._spec
+        m.submodules.traces = traces = PostTraces(spec)
+        m.submodules.plasticity = plasticity = Plasticity(spec)
+        passing, clearing = scheduler.passing, scheduler.zero_en
+        rule = Signal(rule_layout(spec))
+        self._load(m, Region.RULE, rule)
+        nothing = Signal(trace_record(spec))
+        m.d.comb += [
+            scheduler.learn.eq(self.learn),
+            scheduler.listed.eq(plasticity.any_listed),
+            scheduler.listing.eq(plasticity.listing),
+            rows.i.valid.eq(Mux(passing, plasticity.o.valid, pending.o.valid)),
+            rows.i.payload.eq(Mux(passing, plasticity.o.payload, pending.o.payload)),
+            pending.o.ready.eq(rows.i.ready & ~passing),
+            plasticity.o.ready.eq(rows.i.ready & passing),
+            rows.passing.eq(passing),
+            rows.fired_count.eq(traces.fired_count),
+            rows.fired_group.eq(traces.fired_group),
+            rows.learned_en.eq(plasticity.learned_en),
+            rows.learned_addr.eq(plasticity.learned_addr),
+            rows.learned_data.eq(plasticity.learned_data),
+            rows.trace_en.eq(
+                Mux(clearing, scheduler.zero_source < spec.sources, plasticity.trace_en)
+            ),
+            rows.trace_addr.eq(Mux(clearing, scheduler.zero_source, plasticity.trace_addr)),
+            rows.trace_data.eq(Mux(clearing, nothing, plasticity.trace_data)),
+            traces.commit.eq(neurons.commit),
+            traces.rule.eq(rule),
+            traces.learning.eq(scheduler.learning),
+            traces.start.eq(start),
+            traces.group.eq(Mux(scheduler.adding | passing, rows.group_ahead, neurons.group_ahead)),
+            traces.fired_index.eq(rows.fired_index),
+            traces.zero.eq(scheduler.zero_group),
+            traces.zero_en.eq(clearing),
+            plasticity.word.eq(rows.o),
+            plasticity.y.eq(traces.y),
+            plasticity.fired.eq(traces.fired),
+            plasticity.learning.eq(scheduler.learning),
+            plasticity.rule.eq(rule),
+            plasticity.start.eq(scheduler.start_pass),
+            plasticity.clear.eq(clearing),
+        ]
+        if spec.reward:
+            with m.If(start):
+                m.d.sync += plasticity.reward.eq(self.reward)
+        if spec.adaptive_threshold:
+            m.d.comb += [
+                neurons.learning.eq(scheduler.learning),
+                neurons.a_h.eq(rule.a_h),
+            ]
+        state = Signal(
+            data.ArrayLayout(struct(spec.memories[Region.STATE].layout), spec.lanes), name="state"
+        )
+        for lane in range(spec.lanes):
+            m.d.comb += state[lane].y.eq(traces.y[lane])
+            m.d.comb += [
+                state[lane][name].eq(neurons.state[lane][name])
+                for name in neuron_state(spec).members
+            ]
+        if not spec.stochastic_rounding:
+            return state, None
+        random_en = self._load(m, Region.RANDOM, plasticity.random_data)
+        m.d.comb += plasticity.random_en.eq(random_en)
+        return state, plasticity.random
 
     def _connect_host(
         self,
@@ -218,6 +330,8 @@ class Core(wiring.Component):
         acc: Accumulators,
         neurons: NeuronUpdate,
         scheduler: Scheduler,
+        state: data.View,
+        random: Value | None,
     ) -> None:
         """Register every access; reads then follow the pipelines, which are idle."""
         # Each memory has registers of its own, loaded by its own writes: they can stand near it.
@@ -234,7 +348,14 @@ class Core(wiring.Component):
                     getattr(target, f"{name}_addr").eq(self.host.index),
                     getattr(target, f"{name}_data").as_value().eq(self.host.w_data),
                 ]
-        self._connect_reads(m, rows, acc, neurons, scheduler)
+        self._connect_reads(m, rows, acc, neurons, scheduler, state, random)
+
+    def _load(self, m: Module, region: Region, register: ValueLike) -> Signal:
+        """A register that is a region of one record; high in the cycle after it was written."""
+        chosen = self.host.w_en & (self.host.region == region)
+        with m.If(chosen):
+            m.d[self._clocks.host] += Value.cast(register).eq(self.host.w_data)
+        return following(m, chosen, f"{region.name.lower()}_en", domain=self._clocks.host)
 
     def _connect_reads(
         self,
@@ -243,6 +364,8 @@ class Core(wiring.Component):
         acc: Accumulators,
         neurons: NeuronUpdate,
         scheduler: Scheduler,
+        state: data.View,
+        random: Value | None,
     ) -> None:
         """Follow a read through the pipelines to ``r_data``; nothing moves without one."""
         spec = self._spec
@@ -277,7 +400,7 @@ class Core(wiring.Component):
             m.d[self._clocks.host] += words.eq(rows.o.synapses.as_value())
             chosen = []
             for name, records in (
-                ("state", [one.as_value() for one in neurons.state]),
+                ("state", [one.as_value() for one in state]),
                 ("sums", [one.as_unsigned() for one in acc.acc]),
             ):
                 halves = [Signal(width, name=f"{name}{k}") for k in range((spec.lanes + 1) // 2)]
@@ -286,7 +409,10 @@ class Core(wiring.Component):
                 for k, half in enumerate(halves):
                     m.d[self._clocks.host] += half.eq(Array(records[2 * k : 2 * k + 2])[lane[:1]])
                 chosen.append(one)
-            state, sums = chosen
+            records, sums = chosen
             m.d[self._clocks.host] += self.host.r_data.eq(
-                Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, state, sums))
+                Mux(region == Region.WEIGHTS, words, Mux(region == Region.STATE, records, sums))
             )
+            if random is not None:
+                with m.If(region == Region.RANDOM):
+                    m.d[self._clocks.host] += self.host.r_data.eq(random)

@@ -34,6 +34,8 @@ class Decay(wiring.Component):
     Parameters
     ----------
     spec : CoreSpec
+    bits : int
+        Width of the state.
     clocks : Clocks
         ``neurons`` is that of what may stand still.
 
@@ -41,19 +43,20 @@ class Decay(wiring.Component):
     -------
     awake : In(1)
         As of :class:`NeuronLane`.
-    x : In, signed state
+    x : In, signed(bits)
     a : In, UQ1.12
-    o : Out, signed state
+    o : Out, signed(bits)
     """
 
-    def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
+    def __init__(self, spec: CoreSpec, bits: int, clocks: Clocks) -> None:
         self._spec = spec
+        self._bits = bits
         self._clocks = clocks
         super().__init__({
             "awake": In(1),
-            "x": In(signed(spec.state_bits)),
+            "x": In(signed(bits)),
             "a": In(DECAY_BITS + 1),
-            "o": Out(signed(spec.state_bits)),
+            "o": Out(signed(bits)),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -65,7 +68,7 @@ class Decay(wiring.Component):
         return m
 
     def _multiply(self, m: Module) -> None:
-        x = Signal(signed(max(self._spec.state_bits, DECAY_BITS + 1)))
+        x = Signal(signed(max(self._bits, DECAY_BITS + 1)))
         a = Signal.like(self.a)
         low = Signal(2 * DECAY_BITS + 1)
         high = Signal(signed(len(x) + 1))
@@ -111,7 +114,8 @@ class NeuronLane(wiring.Component):
         spike if v > v_threshold and r = 0: v = (0 if reset_to else v) + reset_by
 
     A held neuron needs no multiplexer: its factor is set to
-    one and its current to zero, in registers that already exist, and sat(v * 1 + 0) is v.
+    one and its current to zero, in registers that already exist, and sat(v * 1 + 0) is v. The same
+    holds v ``again``, when a level is gone through once more to find its winners.
 
     Parameters
     ----------
@@ -129,6 +133,13 @@ class NeuronLane(wiring.Component):
         Stage 4.
     v_threshold, reset_by, refractory : In
         Stage 9: ``refractory`` is the counter's value after a spike.
+        With ``adaptive_threshold`` the threshold has its offset in it, and one more bit.
+    again : In(1)
+        Stage 3: v is already updated. It and the next four come with ``winners``.
+    candidate, key : Out
+        Stage 10: would spike, and by how much v is above the threshold, if it is.
+    wins, rests : In(1)
+        Stage 10: may spike; if it does not, v becomes zero.
     running : In(1)
         While low, the new state rests at zero.
     awake : In(1)
@@ -143,7 +154,15 @@ class NeuronLane(wiring.Component):
         self._spec = spec
         self._clocks = clocks
         state = signed(spec.state_bits)
+        with_winners = {
+            "again": In(1),
+            "candidate": Out(1),
+            "key": Out(spec.state_bits),
+            "wins": In(1),
+            "rests": In(1),
+        }
         super().__init__({
+            **(with_winners if spec.winners else {}),
             "acc": In(signed(spec.acc_bits)),
             "bias": In(state),
             "a_syn": In(DECAY_BITS + 1),
@@ -152,7 +171,7 @@ class NeuronLane(wiring.Component):
             "a_mem": In(DECAY_BITS + 1),
             "reset_to": In(1),
             "v": In(state),
-            "v_threshold": In(state),
+            "v_threshold": In(signed(spec.state_bits + spec.adaptive_threshold)),
             "reset_by": In(state),
             "refractory": In(spec.refractory_bits),
             "running": In(1),
@@ -170,17 +189,21 @@ class NeuronLane(wiring.Component):
         held_3 = self.r != 0
         held_6 = self._later(m, held_3, 3)
         held_9 = self._later(m, held_6, 3)
+        rests_3, rests_6 = held_3, held_6
+        if self._spec.winners:
+            rests_3 = held_3 | self.again
+            rests_6 = self._later(m, rests_3, 3)
         reset_to_8 = self._later(m, self.reset_to, 5)
 
         i_6, i_clamped_6 = saturate(self._current(m), len(self.i))
         i_7 = self._later(m, i_6)
-        drive_7 = self._later(m, i_6, zero=held_6)
+        drive_7 = self._later(m, i_6, zero=rests_6)
 
-        m.submodules.decay_v = decay_v = Decay(self._spec, self._clocks)
+        m.submodules.decay_v = decay_v = Decay(self._spec, self._spec.state_bits, self._clocks)
         factor_4 = Signal(DECAY_BITS + 1, reset_less=True)
         with m.If(self.awake):
             m.d[self._clocks.neurons] += factor_4.eq(self.a_mem)
-            with m.If(held_3):
+            with m.If(rests_3):
                 m.d[self._clocks.neurons] += factor_4.eq(DECAY_ONE)
         m.d.comb += [
             decay_v.awake.eq(self.awake),
@@ -197,6 +220,11 @@ class NeuronLane(wiring.Component):
         r_10 = self._later(m, self.refractory)
         left_10 = self._later(m, Mux(held_3, self.r - 1, 0)[: len(self.r)], 7)
         i_10 = self._later(m, i_7, 3)
+        if self._spec.winners:
+            key_9 = (v_9 - self.v_threshold)[: len(self.key)]
+            m.d.comb += [self.candidate.eq(spike_10), self.key.eq(self._later(m, key_9))]
+            spike_10 = spike_10 & self.wins
+            v_10 = Mux(self.rests, 0, v_10)
         with m.If(~self.running):
             m.d.sync += [self.new_v.eq(0), self.new_i.eq(0), self.new_r.eq(0)]
         with m.Elif(self.awake):
@@ -215,7 +243,7 @@ class NeuronLane(wiring.Component):
         """The new synaptic current before saturation, at stage 6."""
         wide_5 = self._later(m, (self.acc << self._spec.fraction_bits) + self.bias, 3)
         if self._spec.synapse_current:
-            m.submodules.decay_i = decay_i = Decay(self._spec, self._clocks)
+            m.submodules.decay_i = decay_i = Decay(self._spec, self._spec.state_bits, self._clocks)
             m.d.comb += [
                 decay_i.awake.eq(self.awake),
                 decay_i.x.eq(self.i),

@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from spikewright.layout import Layout
 
-__all__ = ["Clocks", "Write", "following", "passed_on", "struct"]
+__all__ = ["Clocks", "Write", "delayed", "following", "passed_on", "struct"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,13 @@ def following(
     with m.If(when):
         m.d[domain] += register.eq(value)
     return register
+
+
+def delayed(m: Module, value: ValueLike, cycles: int, name: str) -> ValueLike:
+    """The value some cycles later, in registers ``name1``, ``name2`` and so on."""
+    for cycle in range(1, cycles + 1):
+        value = following(m, value, f"{name}{cycle}")
+    return value
 
 
 def passed_on(m: Module, write: Write, name: str, domain: str) -> Write:

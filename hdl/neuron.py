@@ -1,23 +1,37 @@
 """The neurons: their parameters, their state and the update pipeline, ``lanes`` neurons wide."""
 
-from amaranth.hdl import Cat, Module, ShapeLike, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from spikewright.fixed import DECAY_BITS
 from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import acc_lanes
-from .lane import NeuronLane
-from .layouts import Clocks, Write, following, passed_on, struct
+from .lane import Decay, NeuronLane
+from .layouts import Clocks, Write, delayed, following, passed_on, struct
+from .winners import Winners
 
-__all__ = ["NeuronUpdate", "commit_layout"]
+__all__ = ["NeuronUpdate", "commit_layout", "neuron_state"]
+
+
+def neuron_state(spec: CoreSpec) -> data.StructLayout:
+    """A neuron's state but for its post trace."""
+    fields = spec.memories[Region.STATE].layout.fields
+    return struct(Layout(tuple(field for field in fields if field.name != "y")))
 
 
 def commit_layout(spec: CoreSpec) -> data.StructLayout:
-    """What an updated group says as its new state is written."""
+    """What an updated group says as its new state is written.
+
+    With ``winners`` a level is updated several times: ``final`` is the last of them, and in the
+    others ``more`` says at the level's ``last`` group whether to look for another winner.
+    """
     return data.StructLayout({
+        **({"final": 1} if spec.plastic or spec.winners else {}),
+        **({"more": 1} if spec.winners else {}),
         "valid": 1,
         "group": index_width(spec.groups),
         "last": 1,
@@ -60,6 +74,13 @@ class NeuronUpdate(wiring.Component):
         Write port of the neurons' parameters, by neuron.
     state : Out
         State of each lane, steady 5 cycles after ``issue`` is.
+    issue_again, issue_settles : In(1)
+        With ``winners``: the group's level was updated before; this is its last time.
+    group_ahead : Out
+        With plasticity: the group to be committed two cycles later; outside timesteps the one
+        whose state is on its way.
+    learning, a_h : In
+        With ``adaptive_threshold``: thresholds move on, their offsets' decay.
     """
 
     def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
@@ -68,6 +89,9 @@ class NeuronUpdate(wiring.Component):
         memories = spec.memories
         group = index_width(spec.groups)
         super().__init__({
+            **({"issue_again": In(1), "issue_settles": In(1)} if spec.winners else {}),
+            **({"group_ahead": Out(group)} if spec.plastic else {}),
+            **({"learning": In(1), "a_h": In(DECAY_BITS + 1)} if spec.adaptive_threshold else {}),
             "issue": In(group),
             "issue_valid": In(1),
             "acc": In(acc_lanes(spec)),
@@ -83,7 +107,7 @@ class NeuronUpdate(wiring.Component):
             "neuron_addr": In(index_width(spec.neurons)),
             "neuron_data": In(struct(memories[Region.NEURONS].layout)),
             "neuron_en": In(1),
-            "state": Out(data.ArrayLayout(struct(memories[Region.STATE].layout), spec.lanes)),
+            "state": Out(data.ArrayLayout(neuron_state(spec), spec.lanes)),
         })
 
     # Memories are addressed in the cycle that lets their output, registered, arrive at the stage
@@ -148,13 +172,24 @@ class NeuronUpdate(wiring.Component):
         m.submodules.levels = levels = Memory(
             shape=self.level_data.shape(), depth=spec.groups, init=[]
         )
-        spikes = Cat(lane.spikes for lane in lanes)
-        saturated = Cat(lane.saturated for lane in lanes)
-        spiked = Signal()
-        m.d.sync += spiked.eq(valid[-2] & ~self.flush & spikes.any())
         level_write = levels.write_port(domain=self._clocks.host)
         level = Signal.like(self.level_data)
-        m.d.sync += level.eq(_read(m, levels, groups[9], self.awake, self._clocks.neurons))
+        keeping = {"v": writing, "i": writing, "refractory": writing}
+        again = Signal(len(stages))
+        if spec.winners:
+            # The level must be known a cycle earlier.
+            found = _read(m, levels, groups[8], self.awake, self._clocks.neurons)
+            level_10 = following(m, found, "level10")
+            m.d.sync += level.eq(level_10)
+            keeping |= self._find_winners(m, lanes, groups, valid, again, level_10, level)
+        else:
+            m.d.sync += level.eq(_read(m, levels, groups[9], self.awake, self._clocks.neurons))
+            if spec.plastic:
+                m.d.comb += self.commit.final.eq(1)
+        spikes = Cat(lane.spikes for lane in lanes)
+        saturated = Cat(lane.saturated & ~again[10] for lane in lanes)
+        spiked = Signal()
+        m.d.sync += spiked.eq(valid[-2] & ~self.flush & spikes.any())
         m.d.comb += [
             level_write.addr.eq(self.level_addr),
             level_write.data.eq(self.level_data),
@@ -167,14 +202,65 @@ class NeuronUpdate(wiring.Component):
             self.commit.spikes.eq(self._resting(m, spikes, "spikes")),
             self.commit.saturated.eq(self._resting(m, saturated, "saturated")),
         ]
-        self._connect_lanes(m, lanes, groups, writing)
+        if spec.plastic:
+            m.d.comb += self.group_ahead.eq(Mux(self.running, groups[9], groups[2]))
+        self._connect_lanes(m, lanes, groups, keeping)
         return m
+
+    def _find_winners(
+        self,
+        m: Module,
+        lanes: list[NeuronLane],
+        groups: list[Signal],
+        valid: Signal,
+        again: Signal,
+        level_10: data.View,
+        level: data.View,
+    ) -> dict[str, Value]:
+        """Connect the search for winners; when i and the refractory counter are written then."""
+        settles = Signal(len(valid))
+        m.submodules.winners = winners = Winners(self._spec)
+        restricted = level_10.winners.any() & ~settles[10]
+        commits = valid[10] & ~self.flush
+        keeping = {"i": commits & ~again[10], "refractory": commits & ~restricted}
+        m.d.sync += [
+            again.eq(Cat(self.issue_again, again)),
+            settles.eq(Cat(self.issue_settles, settles)),
+        ]
+        m.d.comb += [
+            winners.group.eq(groups[10]),
+            winners.candidates.eq(Cat(lane.candidate for lane in lanes)),
+            winners.searches.eq(commits & restricted),
+            winners.restricted.eq(restricted),
+            winners.again.eq(again[10]),
+            winners.settles.eq(settles[10]),
+            winners.ends.eq(valid[11] & level.last & ~self.commit.final),
+            winners.first.eq(~again[11]),
+            winners.most.eq(level.winners),
+            self.commit.final.eq(~following(m, restricted, "restricted")),
+            self.commit.more.eq(winners.more),
+        ]
+        for k, lane in enumerate(lanes):
+            m.d.comb += [
+                winners.keys[k].eq(lane.key),
+                lane.again.eq(again[3]),
+                lane.wins.eq(winners.wins[k]),
+                lane.rests.eq(winners.rests),
+            ]
+        return {
+            name: following(m, value | self.zero_en, f"writing_{name}")
+            for name, value in keeping.items()
+        }
 
     def _resting(self, m: Module, value: Value, name: str) -> Signal:
         return following(m, value, name, when=self.awake, domain=self._clocks.neurons)
 
     def _connect_lanes(
-        self, m: Module, lanes: list[NeuronLane], groups: list[Signal], writing: Signal
+        self,
+        m: Module,
+        lanes: list[NeuronLane],
+        groups: list[Signal],
+        writing: dict[str, Value],
     ) -> None:
         spec = self._spec
         # Host writes ripple from memory to memory, so that no register has to reach them all.
@@ -186,14 +272,22 @@ class NeuronUpdate(wiring.Component):
         last = passed_on(m, later, "written2", self._clocks.host)
         current = self._parameters(m, ("bias", "a_syn"), groups[0], early)
         membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2], later)
-        firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7], last)
-        kept = {"v": self._kept(m, "v", groups[2], [lane.new_v for lane in lanes], writing)}
-        if spec.synapse_current:
-            kept["i"] = self._kept(m, "i", groups[0], [lane.new_i for lane in lanes], writing)
-        if spec.refractory_bits:
-            kept["refractory"] = self._kept(
-                m, "refractory", groups[1], [lane.new_r for lane in lanes], writing
-            )
+        if spec.adaptive_threshold:
+            firing = self._parameters(m, ("reset_by", "refractory", "h_step"), groups[7], last)
+            thresholds = self._offsets(m, groups, firing, last)
+        else:
+            firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7], last)
+            thresholds = [one.v_threshold for one in firing]
+        new = {
+            "v": (groups[2], [lane.new_v for lane in lanes]),
+            "i": (groups[0], [lane.new_i for lane in lanes]),
+            "refractory": (groups[1], [lane.new_r for lane in lanes]),
+        }
+        kept = {
+            name: self._kept(m, name, *new[name], writing[name])
+            for name in neuron_state(spec).members
+            if name in new
+        }
         for k, lane in enumerate(lanes):
             m.d.comb += [
                 lane.running.eq(self.running),
@@ -205,7 +299,7 @@ class NeuronUpdate(wiring.Component):
             read = [
                 lane.bias.eq(current[k].bias),
                 lane.v.eq(kept["v"][k]),
-                lane.v_threshold.eq(firing[k].v_threshold),
+                lane.v_threshold.eq(thresholds[k]),
                 lane.reset_by.eq(firing[k].reset_by),
             ]
             m.d.comb += self.state[k].v.eq(lane.v)
@@ -220,6 +314,46 @@ class NeuronUpdate(wiring.Component):
                 m.d.comb += self.state[k].refractory.eq(lane.r)
             with m.If(self.awake):
                 m.d[self._clocks.neurons] += read
+
+    def _offsets(
+        self, m: Module, groups: list[Signal], firing: list[data.View], loaded: Write
+    ) -> list[Value]:
+        """Thresholds with their offsets at stage 8, and how the offsets move on.
+
+        An offset decays from stage 8 to the commit, where the spike is known, and is written a
+        cycle later. The host loads it too.
+        """
+        spec = self._spec
+        bits = spec.state_bits - 1
+        memory = _block_ram(data.ArrayLayout(bits, spec.lanes), spec.groups)
+        m.submodules.state_h = memory
+        read_port, write_port = memory.read_port(), memory.write_port(granularity=1)
+        h = following(m, read_port.data, "h")
+        learned = following(m, self.commit.valid & self.commit.final & self.learning, "learned")
+        group = following(m, self.commit.group, "learned_group")
+        lane_en, addr, record = loaded
+        m.d.comb += [
+            read_port.addr.eq(Mux(self.running, groups[6], groups[2])),
+            write_port.addr.eq(Mux(learned, group, addr)),
+            write_port.en.eq(Mux(learned, ~0, lane_en)),
+        ]
+        given = self._parameters(m, ("v_threshold",), groups[6], loaded)
+        thresholds: list[Value] = []
+        for k in range(spec.lanes):
+            m.submodules[f"decay_h{k}"] = decay = Decay(spec, bits + 1, Clocks())
+            step = delayed(m, firing[k].h_step, 3, f"h_step{k}_")
+            grown = decay.o[:bits] + Mux(self.commit.spikes[k], step, 0)
+            new = following(m, grown[:bits] | grown[bits].replicate(bits), f"new_h{k}")
+            threshold = following(m, given[k].v_threshold, f"v_threshold{k}")
+            thresholds.append(threshold + h[k])
+            m.d.comb += [
+                decay.awake.eq(1),
+                decay.x.eq(h[k]),
+                decay.a.eq(self.a_h),
+                write_port.data[k].eq(Mux(learned, new, record.h)),
+                self.state[k].h.eq(h[k]),
+            ]
+        return thresholds
 
 
 def _block_ram(shape: ShapeLike, depth: int) -> Memory:

@@ -18,6 +18,9 @@ class Scheduler(wiring.Component):
     turns out to have spiked, when its last group commits, the groups issued after it are flushed
     and issued again once the level's spikes are integrated. So levels cost nothing by themselves.
 
+    A level with winners is issued several times: until they are found, and once more to settle
+    them. After the last level of a timestep that learns comes the learning pass.
+
     Members
     -------
     step, clear : In(1)
@@ -47,13 +50,36 @@ class Scheduler(wiring.Component):
     busy : Out(1)
     timestep_busy : Out(1)
         Busy with a timestep.
+    issue_again, issue_settles : Out(1)
+        With ``winners``: the group's level was issued before; for the last time.
+    learn : In(1)
+        With ``step``: learn in this timestep. It and what follows come with plasticity.
+    listed, listing : In(1)
+        There are sources for a learning pass; there are some left in it.
+    learning, passing : Out(1)
+        In a timestep that learns; in its learning pass.
+    start_pass : Out(1)
+        The pass begins in the next cycle.
+    zero_source : Out
+        Clear: zero the pre trace of a source, as far as there are any.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
         self._spec = spec
         group = index_width(spec.groups)
         slot = index_width(spec.delay_slots)
+        with_plasticity = {
+            "learn": In(1),
+            "listed": In(1),
+            "listing": In(1),
+            "learning": Out(1),
+            "passing": Out(1),
+            "start_pass": Out(1),
+            "zero_source": Out(range(max(spec.groups * spec.delay_slots, spec.sources))),
+        }
         super().__init__({
+            **({"issue_again": Out(1), "issue_settles": Out(1)} if spec.winners else {}),
+            **(with_plasticity if spec.plastic else {}),
             "step": In(1),
             "clear": In(1),
             "waiting": In(1),
@@ -85,10 +111,11 @@ class Scheduler(wiring.Component):
         spiked = Signal()
         level_ends = Signal()
         timestep_ends = Signal()
+        final = self.commit.valid & (self.commit.final if spec.winners else 1)
         m.d.comb += [
             spiked.eq(level_spiked | self.commit.spiked),
-            level_ends.eq(self.commit.valid & self.commit.last),
-            timestep_ends.eq(self.commit.valid & self.commit.end),
+            level_ends.eq(final & self.commit.last),
+            timestep_ends.eq(final & self.commit.end),
             self.flush.eq(timestep_ends | (level_ends & spiked)),
             self.enable.eq(warm_up[-1]),
         ]
@@ -100,8 +127,12 @@ class Scheduler(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [self.issue.eq(0), self.first_open.eq(0), warm_up.eq(0)]
+                if spec.plastic:
+                    m.d.sync += self.zero_source.eq(0)
                 with m.If(self.step):
                     m.next = "UPDATE"
+                    if spec.plastic:
+                        m.d.sync += self.learning.eq(self.learn)
                     with m.If(self.waiting):
                         m.next = "INTEGRATE"
                 with m.Elif(self.clear):
@@ -125,18 +156,65 @@ class Scheduler(wiring.Component):
                         Mux(self.slot == spec.delay_slots - 1, 0, self.slot + 1)
                     )
                     m.next = "IDLE"
-                with m.Elif(self.flush):
+                    if spec.plastic:
+                        with m.If(self.learning & self.listed):
+                            m.d.comb += self.start_pass.eq(1)
+                            m.next = "LEARN"
+                with m.Elif(level_ends & spiked):
                     m.d.sync += [
                         self.issue.eq(self.commit.group + 1),
                         self.first_open.eq(self.commit.group + 1),
                     ]
                     m.next = "INTEGRATE"
+                if spec.winners:
+                    self._repeat(m)
+            if spec.plastic:
+                with m.State("LEARN"):
+                    self._learn(m)
             with m.State("CLEAR"):
                 m.d.comb += [self.busy.eq(1), self.zero_en.eq(1)]
                 m.d.sync += self.zero_group.eq(self.zero_group + 1)
+                if spec.plastic:
+                    m.d.sync += self.zero_source.eq(self.zero_source + 1)
                 with m.If(self.zero_group == spec.groups - 1):
                     m.d.sync += [self.zero_group.eq(0), self.zero_slot.eq(self.zero_slot + 1)]
                     with m.If(self.zero_slot == spec.delay_slots - 1):
                         m.d.sync += self.zero_slot.eq(0)
+                        if not spec.plastic:
+                            m.next = "IDLE"
+                if spec.plastic:
+                    with m.If(self.zero_source == spec.clear_cycles - 2):
+                        m.d.sync += [self.zero_group.eq(0), self.zero_slot.eq(0)]
                         m.next = "IDLE"
         return m
+
+    def _repeat(self, m: Module) -> None:
+        """Issue the groups of a level with winners again, until they are settled."""
+        commit = self.commit
+        first, last = Signal.like(self.issue), Signal.like(self.issue)
+        ends = commit.valid & commit.last
+        with m.If(self.issue == last):
+            # What follows is the next level.
+            m.d.sync += [self.issue_again.eq(0), self.issue_settles.eq(0)]
+        with m.If(ends & commit.final):
+            m.d.sync += first.eq(Mux(commit.end, 0, commit.group + 1))
+        with m.Elif(ends):
+            m.d.comb += self.flush.eq(1)
+            m.d.sync += [
+                self.issue.eq(first),
+                last.eq(commit.group),
+                self.issue_again.eq(1),
+                self.issue_settles.eq(~commit.more),
+            ]
+
+    def _learn(self, m: Module) -> None:
+        """Read the listed sources' rows; then wait until all that they changed is written."""
+        # The first row is read three cycles after the first source is handed out.
+        drain = self._spec.learn_overhead - 3
+        drained = Signal(range(drain))
+        m.d.comb += [self.busy.eq(1), self.timestep_busy.eq(1), self.passing.eq(1)]
+        with m.If(~self.listing & ~self.streaming):
+            m.d.sync += drained.eq(drained + 1)
+            with m.If(drained == drain - 1):
+                m.d.sync += drained.eq(0)
+                m.next = "IDLE"

@@ -1,5 +1,5 @@
-// The core's driver: host accesses, and whole timesteps per call. LANES, GROUP_BITS, READ_LATENCY
-// and STATE_LATENCY come from the compiler's command line.
+// The core's driver: host accesses, and whole timesteps per call. LANES, GROUP_BITS, READ_LATENCY,
+// STATE_LATENCY, PLASTIC and RANDOM_REGION come from the compiler's command line.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -42,12 +42,15 @@ struct Run {
     uint64_t neurons;
     uint64_t cycle_limit;  // of every wait
     uint64_t stall_seed;   // 0 for no stalls
-    uint8_t* spikes;       // [timesteps][neurons], zeroed
+    const uint8_t* learn;  // [timesteps] each, of a core that learns
+    const int8_t* rewards;
+    uint8_t* spikes;  // [timesteps][neurons], zeroed
     int64_t* cycles;       // [timesteps] each
     int64_t* synapses;
     int64_t* saturations;
     const Column* columns;  // recorded after every timestep
     uint64_t column_count;
+    uint32_t* random;   // [timesteps] the random register after each, read; or null
     uint64_t timestep;  // out: finished timesteps
 };
 
@@ -159,8 +162,17 @@ class Core : public Bench {
         synapses_ = saturations_ = next_group_ = 0;
         const uint64_t start = cycle_;
         drive(top.step, 1);
+#if PLASTIC
+        drive(top.learn, run.learn[t]);
+        drive(top.reward, static_cast<uint8_t>(run.rewards[t]));
+#endif
         cycle();
         drive(top.step, 0);
+#if PLASTIC
+        // Only the cycle of the step counts.
+        drive(top.learn, !run.learn[t]);
+        drive(top.reward, static_cast<uint8_t>(~run.rewards[t]));
+#endif
         if (t + 1 < run.timesteps) axons_left_ = run.counts[t + 1];
         if (run.stall_seed) {
             static constexpr uint32_t ODDS[] = {0, 64, 192, 250};
@@ -176,6 +188,8 @@ class Core : public Bench {
         if (run.column_count)
             for (int i = 0; i < STATE_LATENCY; ++i) cycle();
         for (uint64_t i = 0; i < run.column_count; ++i) run.columns[i].record(t);
+        if (run.random)
+            read(RANDOM_REGION, 0, 1, sizeof *run.random, reinterpret_cast<uint8_t*>(run.random + t));
         return stray_ ? STRAY_SPIKES : OK;
     }
 

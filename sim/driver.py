@@ -66,8 +66,8 @@ class CoreRun:
         Pre traces after each timestep, 0 for sources without plastic synapses; likewise.
     y, h : int32[T, N] or None
         Post traces and threshold offsets after each timestep; likewise.
-    random : int32[T] or int64[T] or None
-        The random register after each timestep, its 32 bits with or without sign; likewise.
+    random : uint32[T] or None
+        The random register after each timestep; likewise.
     """
 
     spikes: npt.NDArray[np.bool_]
@@ -83,7 +83,7 @@ class CoreRun:
     x: npt.NDArray[np.int32] | None = None
     y: npt.NDArray[np.int32] | None = None
     h: npt.NDArray[np.int32] | None = None
-    random: npt.NDArray[np.int32] | npt.NDArray[np.int64] | None = None
+    random: npt.NDArray[np.uint32] | None = None
 
 
 class Column(ctypes.Structure):
@@ -112,12 +112,15 @@ class Run(ctypes.Structure):
         ("neurons", _U64),
         ("cycle_limit", _U64),
         ("stall_seed", _U64),
+        ("learn", _POINTER),
+        ("rewards", _POINTER),
         ("spikes", _POINTER),
         ("cycles", _POINTER),
         ("synapses", _POINTER),
         ("saturations", _POINTER),
         ("columns", _POINTER),
         ("column_count", _U64),
+        ("random", _POINTER),
         ("timestep", _U64),
     ]
 

@@ -229,7 +229,8 @@ class GoldenModel:
             cycles += passes * (groups + spec.update_latency)
             overhead = spec.update_latency + spec.integrate_overhead
         if learn and self.plasticity is not None:
-            cycles += spec.learn_overhead + self.plasticity.post_events(spikes[0], reward)
+            passed = self.plasticity.post_events(spikes[0], reward)
+            cycles += passed + spec.learn_overhead * (passed > 0)
             self._is_stale = True
         self._pending = pending
         self.timestep += 1
@@ -270,7 +271,7 @@ class GoldenModel:
         )
         passes = np.zeros(self.samples, np.int64)
         if level.winners:
-            passes = np.where(candidates > 0, np.minimum(candidates, level.winners - 1) + 1, 0)
+            passes = np.minimum(candidates, level.winners - 1) + 1
         if learn and self.plasticity is not None and self.image.rule is not None:
             rule = self.image.rule
             y = trace_step(self.y[at], spikes, rule.post_step, rule, spec)

@@ -110,7 +110,7 @@ def rtl_trace(
     for name in synapse_variables(image):
         trace[name] = trace[name][:, : len(image.weights)]
     if run.random is not None:
-        trace["random"] = run.random.astype(np.int64) & 0xFFFFFFFF
+        trace["random"] = run.random.astype(np.int64)
     return trace
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from spikewright.hdl.core import StateField
 
 _DRIVER = Path(__file__).with_name("core.cpp")
-_VARIABLES = ("v", "i", "refractory", "acc")
+_VARIABLES = ("v", "i", "refractory", "acc", "y", "h", "x", "weights", "eligibility", "random")
+_UNSIGNED = ("refractory", "x", "y", "h")
 _FAULT = "This is a fault of the RTL or of its specification: please report it."
 _OUTCOMES = {
     1: "did not finish within {limit} cycles",
@@ -83,6 +84,8 @@ class CoreSimulator(Instance):
             "GROUP_BITS": index_width(spec.groups),
             "READ_LATENCY": rtl.read_latency,
             "STATE_LATENCY": rtl.state_latency,
+            "PLASTIC": int(spec.plastic),
+            "RANDOM_REGION": int(Region.RANDOM),
         }
         build = Build(optimize=optimize, trace=trace, defines=defines)
         library = build_library(rtl.verilog, _DRIVER, top="core", build=build, report=report)
@@ -124,7 +127,7 @@ class CoreSimulator(Instance):
         self.clear()
 
     def clear(self) -> None:
-        """Clear v, i, refractory, accumulators and pending spikes; the timestep becomes 0.
+        """Clear state, accumulators, traces and pending spikes; the timestep becomes 0.
 
         Raises
         ------
@@ -142,6 +145,8 @@ class CoreSimulator(Instance):
         *,
         record: bool | Sequence[str] = False,
         stall_seed: int | None = None,
+        learn: npt.NDArray[np.bool_] | None = None,
+        rewards: npt.NDArray[np.int64] | None = None,
     ) -> CoreRun:
         """Run timesteps on from the present state.
 
@@ -150,17 +155,21 @@ class CoreSimulator(Instance):
         spikes : bool[timesteps, axons]
             Input spikes; axons that the spec has beyond these stay silent.
         record : bool or sequence of str
-            Take all state after every timestep, or only those of ``v``, ``i``, ``refractory`` and
-            ``acc`` that are named.
+            Take all state after every timestep, what was learned too, or only those variables of
+            :class:`CoreRun` that are named.
         stall_seed : int, optional
             Draw gaps between axon spikes, whether they come before a timestep or during the one
             before, and idle cycles between timesteps. None leaves no gap that is not needed.
             Results and cycles of the timesteps do not depend on it.
+        learn : bool[timesteps], optional
+            When to learn; never without it.
+        rewards : int64[timesteps], optional
+            Q1.6, -128 to 127; 0 without them.
 
         Raises
         ------
         SpikewrightError
-            The spikes have another dtype or shape, or more axons than the core.
+            The spikes have another dtype or shape, or more axons than the core; or it cannot learn.
         MismatchError
             The core broke its port protocol or did not finish in the cycles it is allowed.
         """
@@ -170,6 +179,10 @@ class CoreSimulator(Instance):
         cycles, synapses, saturations = np.zeros((3, steps), np.int64)
         names = _VARIABLES if record is True else tuple(record or ())
         values, columns = self._plan_recording(names, steps)
+        random = None
+        if spec.stochastic_rounding and "random" in names:
+            random = np.zeros(steps, np.uint32)
+        learns, earned = self._learning(learn, rewards, steps)
         run = Run(
             timesteps=steps,
             counts=counts.ctypes.data,
@@ -177,40 +190,72 @@ class CoreSimulator(Instance):
             neurons=spec.neurons,
             cycle_limit=_cycle_limit(spec),
             stall_seed=0 if stall_seed is None else (stall_seed & 0xFFFFFFFF) + 1,
+            learn=learns.ctypes.data,
+            rewards=earned.ctypes.data,
             spikes=fired.ctypes.data,
             cycles=cycles.ctypes.data,
             synapses=synapses.ctypes.data,
             saturations=saturations.ctypes.data,
             columns=ctypes.addressof(columns),
             column_count=len(columns),
+            random=None if random is None else random.ctypes.data,
         )
         outcome = self._library.core_run(self._handle, ctypes.byref(run))
         self._timestep += run.timestep
         self._check(outcome, f"in timestep {self._timestep}", run.cycle_limit)
-        return CoreRun(fired, cycles, synapses, saturations, **values)
+        return CoreRun(fired, cycles, synapses, saturations, random=random, **values)
+
+    def _learning(
+        self,
+        learn: npt.NDArray[np.bool_] | None,
+        rewards: npt.NDArray[np.int64] | None,
+        timesteps: int,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int8]]:
+        """When to learn and for what, as the driver takes them."""
+        given = np.zeros(timesteps, np.uint8)
+        earned = np.zeros(timesteps, np.int8)
+        if learn is not None:
+            if not self._spec.plastic:
+                raise SpikewrightError(
+                    "This core cannot learn: its spec has no plasticity.",
+                    hint="Compile for a spec with plasticity 'window' or 'trace'.",
+                )
+            given[:] = learn
+        if rewards is not None:
+            earned[:] = rewards
+        return given, earned
 
     def _plan_recording(
         self, names: Collection[str], timesteps: int
     ) -> tuple[dict[str, npt.NDArray[np.int32]], ctypes.Array[Column]]:
         """Arrays for the named variables that the spec has, and the columns that fill them."""
         spec = self._spec
+        words = spec.weight_words
+        counts = {"x": spec.sources, "weights": words, "eligibility": words}
+        shapes = {
+            "acc": (spec.delay_slots, spec.neurons),
+            "x": (spec.sources,),
+            "weights": (words, spec.lanes),
+            "eligibility": (words, spec.lanes),
+        }
         values = {}
         columns = []
         for name in (name for name in self._fields if name in names):
-            shape = (spec.delay_slots, spec.neurons) if name == "acc" else (spec.neurons,)
+            shape = shapes.get(name, (spec.neurons,))
             array = values[name] = np.zeros((timesteps, *shape), np.int32)
+            lanes = 1 if name == "x" else spec.lanes
             for field in self._fields[name]:
-                words, word_size = self.memory(field.memory)
+                memory, word_size = self.memory(field.memory)
                 first = field.slot * spec.neurons + field.lane
                 columns.append(
                     Column(
-                        words=words + field.first_word * word_size,
+                        words=memory + field.first_word * word_size,
                         word_size=word_size,
-                        count=spec.groups,
+                        count=counts.get(name, spec.groups),
                         offset=field.offset,
                         width=field.width,
-                        is_signed=name != "refractory",
-                        step=spec.lanes,
+                        is_signed=name not in _UNSIGNED,
+                        step=lanes,
                         stride=math.prod(shape),
                         values=array.ctypes.data + first * array.itemsize,
                     )
@@ -252,15 +297,20 @@ class CoreSimulator(Instance):
             It reads something else.
         """
         spec = self._spec
-        held, columns = self._plan_recording(_VARIABLES, 1)
-        self._library.core_record(self._handle, columns, len(columns))
         slots = self.read(Region.ACCUMULATORS)["acc"].reshape(spec.delay_slots, -1)
         read = {**self.read(Region.STATE), "acc": slots[:, : spec.neurons]}
+        if spec.plastic:
+            words = self.read(Region.WEIGHTS)
+            for name, kind in (("weights", "weight"), ("eligibility", "eligibility")):
+                lanes = [words[f"{kind}{k}"] for k in range(spec.lanes) if f"{kind}{k}" in words]
+                read |= {name: np.stack(lanes, axis=1)} if lanes else {}
+        held, columns = self._plan_recording(read, 1)
+        self._library.core_record(self._handle, columns, len(columns))
         for name, values in held.items():
-            for *slot, neuron in np.argwhere(values[0] != read[name]).tolist():
+            for at in np.argwhere(values[0] != read[name]).tolist():
                 raise MismatchError(
-                    f"Host port reads {name} {read[name][*slot, neuron]} of neuron {neuron} where "
-                    f"the memory holds {values[0, *slot, neuron]}, in timestep {self._timestep}.",
+                    f"Host port reads {name} {read[name][*at]} at {at} where the memory holds "
+                    f"{values[0, *at]}, in timestep {self._timestep}.",
                     hint=_FAULT,
                 )
 
@@ -379,7 +429,9 @@ def _cycle_limit(spec: CoreSpec) -> int:
     """Cycles that no timestep of any image can need, with room to spare."""
     integrate = spec.integrate_overhead + spec.sources * spec.most_row_words
     levels = spec.groups * (spec.update_latency + spec.integrate_overhead)
-    return 2 * (spec.timestep_overhead + integrate + levels + spec.groups + 1000)
+    winners = (spec.winners + 1) * (spec.groups * spec.update_latency + spec.groups)
+    learn = spec.learn_overhead + spec.sources * spec.most_row_words
+    return 2 * (spec.timestep_overhead + integrate + levels + winners + learn + 1000)
 
 
 def build_model(

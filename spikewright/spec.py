@@ -380,13 +380,13 @@ class CoreSpec:
 
     @property
     def learn_overhead(self) -> int:
-        """Cycles of a timestep that learns beyond those of its listed sources' rows."""
-        return 0
+        """Cycles of a learning pass beyond those of the listed sources' rows."""
+        return 10 + self.weight_banks + 3 * self.reward
 
     @property
     def clear_cycles(self) -> int:
-        """Cycles of the command that clears v, i, refractory, accumulators and pending spikes."""
-        return self.groups * self.delay_slots + 1
+        """Cycles of the command that clears state, accumulators, traces and pending spikes."""
+        return max(self.groups * self.delay_slots, self.plastic * self.sources) + 1
 
     # Identity
 

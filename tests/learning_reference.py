@@ -103,14 +103,15 @@ class LearningReference:
                 cycles += spec.update_latency if k else 0
             winners = 0 if image.level_winners is None else int(image.level_winners[k])
             fired, candidates = self.update(level, winners)
-            if winners and candidates:
+            if winners:
                 passes = min(candidates, winners - 1) + 1
                 cycles += passes * (len(level) // spec.lanes + spec.update_latency)
             spikes += fired
             pending = [spec.axons + n for n in fired]
             self.last = fired
         if learn:
-            cycles += spec.learn_overhead + self.post_events(spikes, reward)
+            passed = self.post_events(spikes, reward)
+            cycles += spec.learn_overhead + passed if passed else 0
         self.t += 1
         return spikes, cycles
 

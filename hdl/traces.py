@@ -1,0 +1,158 @@
+"""Post traces, the groups that fired, and what both traces have in common: their steps."""
+
+from amaranth.hdl import Module, Mux
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from spikewright.fixed import DECAY_BITS
+from spikewright.spec import CoreSpec, Region, index_width
+
+from .lane import Decay
+from .layouts import Clocks, delayed, struct
+from .neuron import commit_layout
+
+__all__ = ["TRACE_LATENCY", "PostTraces", "TraceUpdate", "rule_layout"]
+
+TRACE_LATENCY = 3
+"""Cycles of a trace's update."""
+
+
+def rule_layout(spec: CoreSpec) -> data.StructLayout:
+    """The learning rule's parameters; see :class:`spikewright.learning.LearningRule`."""
+    return struct(spec.memories[Region.RULE].layout)
+
+
+class TraceUpdate(wiring.Component):
+    """One trace, a cycle each: raise it at an event, or let it decay, or both.
+
+    Latency ``TRACE_LATENCY``. ``trace`` rule: add ``step``, saturating, or with ``nearest`` take
+    it, and multiply by ``a``. ``window`` rule: take ``step``, and count one timestep down.
+
+    Members
+    -------
+    x, step : In, unsigned ``trace_bits``
+    event, decays : In(1)
+    nearest, a : In
+        Of the ``trace`` rule; ``a`` is UQ1.12.
+    o : Out, unsigned ``trace_bits``
+    """
+
+    def __init__(self, spec: CoreSpec) -> None:
+        self._spec = spec
+        trace = spec.trace_bits
+        super().__init__({
+            "x": In(trace),
+            "step": In(trace),
+            "event": In(1),
+            "decays": In(1),
+            "nearest": In(1),
+            "a": In(DECAY_BITS + 1),
+            "o": Out(trace),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = self._spec.trace_bits
+        if self._spec.plasticity == "window":
+            raised = Mux(self.event, self.step, self.x)
+            after = Mux(self.decays & raised.any(), raised - 1, raised)[:bits]
+            m.d.comb += self.o.eq(delayed(m, after, TRACE_LATENCY, "after"))
+            return m
+        total = self.x + self.step
+        summed = total[:bits] | total[bits].replicate(bits)
+        raised = Mux(self.event, Mux(self.nearest, self.step, summed), self.x)
+        m.submodules.decay = decay = Decay(self._spec, bits + 1, Clocks())
+        m.d.comb += [
+            decay.awake.eq(1),
+            decay.x.eq(raised),
+            decay.a.eq(Mux(self.decays, self.a, 1 << DECAY_BITS)),
+            self.o.eq(decay.o),
+        ]
+        return m
+
+
+class PostTraces(wiring.Component):
+    """Post traces y of all neurons, and which of them fired in this timestep, group by group.
+
+    Members
+    -------
+    commit : In
+        Groups as they are updated: their traces move on while ``learning``, and their spikes are
+        kept until the next timestep.
+    rule : In
+    learning, start : In(1)
+        ``start`` begins a timestep.
+    group : In
+        A group whose ``y`` and ``fired`` are wanted two cycles later; for a ``commit``, its own.
+    y : Out
+        Traces, unsigned ``trace_bits`` a lane.
+    fired : Out
+        Spikes, a bit a lane.
+    fired_count, fired_index, fired_group : Out, In, Out
+        How many groups fired; which of them is wanted, and a cycle later its index.
+    zero, zero_en : In
+        Set a group's traces and spikes to zero.
+    """
+
+    def __init__(self, spec: CoreSpec) -> None:
+        self._spec = spec
+        group = index_width(spec.groups)
+        super().__init__({
+            "commit": In(commit_layout(spec)),
+            "rule": In(rule_layout(spec)),
+            "learning": In(1),
+            "start": In(1),
+            "group": In(group),
+            "y": Out(data.ArrayLayout(spec.trace_bits, spec.lanes)),
+            "fired": Out(spec.lanes),
+            "fired_count": Out(range(spec.groups + 1)),
+            "fired_index": In(group),
+            "fired_group": Out(group),
+            "zero": In(group),
+            "zero_en": In(1),
+        })
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        spec, commit = self._spec, self.commit
+        m.submodules.state_y = traces = Memory(shape=self.y.shape(), depth=spec.groups, init=[])
+        m.submodules.spikes = spikes = Memory(shape=spec.lanes, depth=spec.groups, init=[])
+        m.submodules.order = order = Memory(shape=len(self.fired_group), depth=spec.groups, init=[])
+        y, fired, listed = traces.read_port(), spikes.read_port(), order.read_port()
+        y_write, fired_write, list_write = (
+            memory.write_port() for memory in (traces, spikes, order)
+        )
+        final = commit.valid & commit.final
+        written = delayed(m, final & self.learning, TRACE_LATENCY, "written")
+        group = delayed(m, commit.group, TRACE_LATENCY, "group")
+        m.d.sync += [self.y.eq(y.data), self.fired.eq(fired.data)]
+        m.d.comb += [
+            *(port.addr.eq(self.group) for port in (y, fired)),
+            y_write.en.eq(written | self.zero_en),
+            y_write.addr.eq(Mux(self.zero_en, self.zero, group)),
+            fired_write.en.eq(final | self.zero_en),
+            fired_write.addr.eq(Mux(self.zero_en, self.zero, commit.group)),
+            fired_write.data.eq(Mux(self.zero_en, 0, commit.spikes)),
+            list_write.en.eq(commit.spiked),
+            list_write.addr.eq(self.fired_count),
+            list_write.data.eq(commit.group),
+            listed.addr.eq(self.fired_index),
+            self.fired_group.eq(listed.data),
+        ]
+        for lane in range(spec.lanes):
+            m.submodules[f"update{lane}"] = update = TraceUpdate(spec)
+            m.d.comb += [
+                update.x.eq(self.y[lane]),
+                update.step.eq(self.rule.post_step),
+                update.event.eq(commit.spikes[lane]),
+                update.decays.eq(1),
+                y_write.data[lane].eq(Mux(self.zero_en, 0, update.o)),
+            ]
+            if spec.plasticity == "trace":
+                m.d.comb += [update.nearest.eq(self.rule.nearest), update.a.eq(self.rule.a_post)]
+        with m.If(self.start):
+            m.d.sync += self.fired_count.eq(0)
+        with m.Elif(commit.spiked):
+            m.d.sync += self.fired_count.eq(self.fired_count + 1)
+        return m
