@@ -1,23 +1,22 @@
 """One core: leaky integrate-and-fire neurons, time-multiplexed and event-driven."""
 
-from dataclasses import dataclass
-
 from amaranth.hdl import Array, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.spec import CoreSpec, Region, index_width
 
-from .accumulator import Accumulators, lanes_a_memory
+from .accumulator import Accumulators
 from .layouts import Clocks, following, struct
+from .learning import connect_plasticity, connect_rows, connect_traces
 from .neuron import NeuronUpdate, neuron_state
 from .pending import PendingSources
 from .plasticity import Plasticity
-from .rows import RowFetch, bank_layout, trace_record
+from .rows import RowFetch
 from .scheduler import Scheduler
 from .traces import PostTraces, rule_layout
 
-__all__ = ["HOST_READ_LATENCY", "STATE_LATENCY", "Core", "HostPort", "StateField", "state_fields"]
+__all__ = ["HOST_READ_LATENCY", "STATE_LATENCY", "Core", "HostPort"]
 
 HOST_READ_LATENCY = 10
 """Cycles from ``r_en`` to ``r_data``."""
@@ -25,72 +24,6 @@ STATE_LATENCY = 5
 """Cycles from the end of a timestep to the last write to the state and to what was learned."""
 
 _ONE_CLOCK = Clocks()
-
-
-@dataclass(frozen=True)
-class StateField:
-    """Where a simulator finds a state variable of all neurons of one lane, group by group.
-
-    Attributes
-    ----------
-    lane, slot : int
-        ``slot`` is 0 but for accumulators of later delay slots.
-    memory : str
-        Path of the memory below the core.
-    first_word : int
-        Word of the lane's first neuron.
-    offset, width : int
-        Bits of a word; the value is signed unless the variable is ``refractory``.
-    """
-
-    lane: int
-    slot: int
-    memory: str
-    first_word: int
-    offset: int
-    width: int
-
-
-def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
-    """The memories behind every variable of :class:`spikewright.sim.driver.CoreRun`.
-
-    Those of ``weights`` and ``eligibility`` are by word instead of by group, ``x`` is by source.
-    """
-    fields = {
-        field.name: [
-            StateField(lane, 0, _state_memory(field.name), 0, lane * field.width, field.width)
-            for lane in range(spec.lanes)
-        ]
-        for field in spec.memories[Region.STATE].layout.fields
-    }
-    width = spec.acc_bits
-    fields["acc"] = []
-    for slot in range(spec.delay_slots):
-        word = slot << index_width(spec.groups)
-        for lane in range(spec.lanes):
-            within = lane % lanes_a_memory(spec)
-            memory = f"accumulators.acc{lane - within}"
-            fields["acc"].append(StateField(lane, slot, memory, word, within * width, width))
-    if spec.plastic:
-        fields["x"] = [StateField(0, 0, "rows.traces", 0, 0, spec.trace_bits)]
-        fields["weights"] = _synapse_fields(spec, "weight")
-    if spec.reward:
-        fields["eligibility"] = _synapse_fields(spec, "eligibility")
-    return fields
-
-
-def _state_memory(name: str) -> str:
-    return f"traces.state_{name}" if name == "y" else f"neurons.state_{name}"
-
-
-def _synapse_fields(spec: CoreSpec, kind: str) -> list[StateField]:
-    fields = []
-    for lane in range(spec.lanes):
-        bank = lane % spec.weight_banks
-        layout = struct(bank_layout(spec, bank))
-        place = layout[f"{kind}{lane}"]
-        fields.append(StateField(lane, 0, f"rows.weights{bank}", 0, place.offset, place.width))
-    return fields
 
 
 class HostPort(wiring.Signature):
@@ -236,7 +169,7 @@ class Core(wiring.Component):
         if spec.plastic:
             delivered = rows.o.valid & ~rows.o.passing
             m.d.comb += acc.word.valid.eq(delivered)
-            state, random = self._connect_learning(m, start, rows, pending, neurons, scheduler)
+            state, random = self._connect_learning(m, rows, pending, neurons, scheduler)
         for lane in range(spec.lanes):
             weight = rows.o.synapses[f"weight{lane}"]
             m.d.comb += self.events.synapses[lane].eq(delivered & weight.any())
@@ -248,75 +181,32 @@ class Core(wiring.Component):
     def _connect_learning(
         self,
         m: Module,
-        start: Value,
         rows: RowFetch,
         pending: PendingSources,
         neurons: NeuronUpdate,
         scheduler: Scheduler,
     ) -> tuple[data.View, Value | None]:
-        """Connect what learns; the neurons' whole state, and the random register if there is one.
-
-        In a learning pass the listed sources go to the rows instead of the pending ones.
-        """
+        """Add what learns; the neurons' whole state, and the random register if there is one."""
         spec = self._spec
         m.submodules.traces = traces = PostTraces(spec)
         m.submodules.plasticity = plasticity = Plasticity(spec)
-        passing, clearing = scheduler.passing, scheduler.zero_en
         rule = Signal(rule_layout(spec))
         self._load(m, Region.RULE, rule)
-        nothing = Signal(trace_record(spec))
-        m.d.comb += [
-            scheduler.learn.eq(self.learn),
-            scheduler.listed.eq(plasticity.any_listed),
-            scheduler.listing.eq(plasticity.listing),
-            rows.i.valid.eq(Mux(passing, plasticity.o.valid, pending.o.valid)),
-            rows.i.payload.eq(Mux(passing, plasticity.o.payload, pending.o.payload)),
-            pending.o.ready.eq(rows.i.ready & ~passing),
-            plasticity.o.ready.eq(rows.i.ready & passing),
-            rows.passing.eq(passing),
-            rows.fired_count.eq(traces.fired_count),
-            rows.fired_group.eq(traces.fired_group),
-            rows.learned_en.eq(plasticity.learned_en),
-            rows.learned_addr.eq(plasticity.learned_addr),
-            rows.learned_data.eq(plasticity.learned_data),
-            rows.trace_en.eq(
-                Mux(clearing, scheduler.zero_source < spec.sources, plasticity.trace_en)
-            ),
-            rows.trace_addr.eq(Mux(clearing, scheduler.zero_source, plasticity.trace_addr)),
-            rows.trace_data.eq(Mux(clearing, nothing, plasticity.trace_data)),
-            traces.commit.eq(neurons.commit),
-            traces.rule.eq(rule),
-            traces.learning.eq(scheduler.learning),
-            traces.start.eq(start),
-            traces.group.eq(Mux(scheduler.adding | passing, rows.group_ahead, neurons.group_ahead)),
-            traces.fired_index.eq(rows.fired_index),
-            traces.zero.eq(scheduler.zero_group),
-            traces.zero_en.eq(clearing),
-            plasticity.word.eq(rows.o),
-            plasticity.y.eq(traces.y),
-            plasticity.fired.eq(traces.fired),
-            plasticity.learning.eq(scheduler.learning),
-            plasticity.rule.eq(rule),
-            plasticity.start.eq(scheduler.start_pass),
-            plasticity.clear.eq(clearing),
-        ]
+        connect_rows(m, rows, pending, plasticity, traces, scheduler)
+        connect_traces(m, traces, rows, neurons, scheduler)
+        connect_plasticity(m, plasticity, rows, traces, scheduler)
+        m.d.comb += [scheduler.learn.eq(self.learn), traces.rule.eq(rule), plasticity.rule.eq(rule)]
         if spec.reward:
-            with m.If(start):
+            with m.If(self.step & ~scheduler.busy):
                 m.d.sync += plasticity.reward.eq(self.reward)
         if spec.adaptive_threshold:
-            m.d.comb += [
-                neurons.learning.eq(scheduler.learning),
-                neurons.a_h.eq(rule.a_h),
-            ]
-        state = Signal(
-            data.ArrayLayout(struct(spec.memories[Region.STATE].layout), spec.lanes), name="state"
-        )
+            m.d.comb += [neurons.learning.eq(scheduler.learning), neurons.a_h.eq(rule.a_h)]
+        layout = struct(spec.memories[Region.STATE].layout)
+        state = Signal(data.ArrayLayout(layout, spec.lanes), name="state")
         for lane in range(spec.lanes):
+            kept = neurons.state[lane]
+            m.d.comb += [state[lane][name].eq(kept[name]) for name in neuron_state(spec).members]
             m.d.comb += state[lane].y.eq(traces.y[lane])
-            m.d.comb += [
-                state[lane][name].eq(neurons.state[lane][name])
-                for name in neuron_state(spec).members
-            ]
         if not spec.stochastic_rounding:
             return state, None
         random_en = self._load(m, Region.RANDOM, plasticity.random_data)

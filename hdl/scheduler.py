@@ -60,8 +60,8 @@ class Scheduler(wiring.Component):
         In a timestep that learns; in its learning pass.
     start_pass : Out(1)
         The pass begins in the next cycle.
-    zero_source : Out
-        Clear: zero the pre trace of a source, as far as there are any.
+    zero_source, zero_source_en : Out
+        Clear: zero the pre trace of a source.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -75,7 +75,8 @@ class Scheduler(wiring.Component):
             "learning": Out(1),
             "passing": Out(1),
             "start_pass": Out(1),
-            "zero_source": Out(range(max(spec.groups * spec.delay_slots, spec.sources))),
+            "zero_source": Out(range(spec.clear_cycles - 1)),
+            "zero_source_en": Out(1),
         }
         super().__init__({
             **({"issue_again": Out(1), "issue_settles": Out(1)} if spec.winners else {}),
@@ -175,6 +176,7 @@ class Scheduler(wiring.Component):
                 m.d.comb += [self.busy.eq(1), self.zero_en.eq(1)]
                 m.d.sync += self.zero_group.eq(self.zero_group + 1)
                 if spec.plastic:
+                    m.d.comb += self.zero_source_en.eq(self.zero_source < spec.sources)
                     m.d.sync += self.zero_source.eq(self.zero_source + 1)
                 with m.If(self.zero_group == spec.groups - 1):
                     m.d.sync += [self.zero_group.eq(0), self.zero_slot.eq(self.zero_slot + 1)]

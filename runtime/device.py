@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from spikewright.frames import (
     worst_timestep_bytes,
 )
 from spikewright.image import CoreImage
+from spikewright.learned import with_learned
 from spikewright.spec import CoreSpec, Region, index_width
 from spikewright.target import check_plastic, check_rewards, check_spikes
 
@@ -374,16 +374,17 @@ class Device(Closing):
         spec = image.spec
         check_plastic(spec)
         words = self.read_weights()
-        learned: dict[str, Any] = {"weights": words["weights"]}
-        if spec.reward:
-            learned["eligibility"] = words["eligibility"]
-        if spec.adaptive_threshold:
-            learned["h"] = self.read_state()["h"]
-        if spec.stochastic_rounding and image.rule is not None:
+        random = 0
+        if spec.stochastic_rounding:
             layout = spec.memories[Region.RANDOM].layout
-            random = layout.unpack(self._records(spec, Region.RANDOM, 1))["random"]
-            learned["rule"] = replace(image.rule, seed=int(random[0]))
-        return replace(image, **learned)
+            random = int(layout.unpack(self._records(spec, Region.RANDOM, 1))["random"][0])
+        return with_learned(
+            image,
+            weights=words["weights"],
+            eligibility=words.get("eligibility"),
+            h=self.read_state()["h"] if spec.adaptive_threshold else None,
+            random=random,
+        )
 
     def read_state(self) -> dict[str, Array]:
         """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and others if kept."""

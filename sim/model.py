@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spikewright.errors import ToolError
 from spikewright.target import Report
@@ -12,7 +13,10 @@ from spikewright.target import Report
 from .driver import Instance
 from .verilate import Build, TraceFormat, build_library
 
-__all__ = ["Clock", "Model", "Port", "Ports"]
+__all__ = ["Clock", "Model", "Port", "Ports", "build_model"]
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
 
 _DRIVER = Path(__file__).with_name("model.cpp")
 _CLOCKS = ("clk", "clock")
@@ -193,3 +197,45 @@ class Clock:
         if self._port is None:
             raise ToolError("Model has no clock.", hint="Name its clock input: clock='...'.")
         self._model.tick(self._port, cycles)
+
+
+def build_model(
+    source: "Component | Path | str",
+    *,
+    top: str | None = None,
+    clock: str | None = None,
+    trace: TraceFormat | None = "vcd",
+    seed: int = 1,
+    report: Report | None = None,
+) -> Model:
+    """Build an Amaranth component or a Verilog file, to be driven from Python port by port.
+
+    Parameters
+    ----------
+    source : amaranth.lib.wiring.Component, Path or str
+        The component, or the file's path. Ports of a component's nested interfaces are joined by
+        two underscores: ``sim.io.o__payload``.
+    top : str, optional
+        Name of the top module; by default ``top`` for a component, the file's stem for a file.
+    clock, trace, seed, report
+        See :class:`Model`.
+
+    Raises
+    ------
+    ToolError
+        The file cannot be read, a tool is missing, or Verilator refuses it.
+    """
+    if isinstance(source, Path | str):
+        top = top or Path(source).stem
+        try:
+            verilog = Path(source).read_text()
+        except OSError as error:
+            raise ToolError(
+                f"Cannot read {str(source)!r}: {error.strerror}.", hint="Name a Verilog file."
+            ) from None
+    else:
+        from spikewright.hdl.emit import to_verilog
+
+        top = top or "top"
+        verilog = to_verilog(source, name=top)
+    return Model(verilog, top=top, clock=clock, trace=trace, seed=seed, report=report)

@@ -3,15 +3,14 @@
 Source: design section 7. A pre event is the integration of a source's row, a post event a spike.
 """
 
-from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spikewright.fixed import decay, saturate
 from spikewright.image import CoreImage
+from spikewright.learned import with_learned
 from spikewright.learning import REWARD_FRACTION_BITS, LearningRule
 from spikewright.spec import CoreSpec
 
@@ -156,15 +155,13 @@ class Plasticity:
 
     def learned(self, h: Array | None) -> CoreImage:
         """The image with what was learned in it, to be run or to go on from."""
-        changed: dict[str, Any] = {
-            "weights": self.weights,
-            "rule": replace(self._rule, seed=self.random),
-        }
-        if self.image.eligibility is not None:
-            changed["eligibility"] = self.eligibility
-        if h is not None:
-            changed["h"] = h
-        return replace(self.image, **changed)
+        return with_learned(
+            self.image,
+            weights=self.weights,
+            eligibility=self.eligibility,
+            h=h,
+            random=self.random,
+        )
 
     def pre_events(self, sources: Array, y: Array) -> None:
         """The rows of some sources are integrated, in this order.

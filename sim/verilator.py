@@ -1,4 +1,4 @@
-"""The core's RTL, compiled: a Verilated core that runs whole timesteps per call, and its target."""
+"""The core's RTL, compiled: a Verilated core that runs whole timesteps per call."""
 
 import ctypes
 import math
@@ -14,18 +14,15 @@ import numpy.typing as npt
 from spikewright.errors import MismatchError, SpecError, SpikewrightError, ToolError
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region, index_width
-from spikewright.target import Progress, Report, RunResult, check_spikes
+from spikewright.target import Report, check_plastic, check_spikes
 
 from .driver import CORE_FUNCTIONS, Column, CoreRun, Instance, Run
-from .model import Model
 from .verilate import Build, TraceFormat, build_library
 
-__all__ = ["CoreRun", "CoreSimulator", "VerilatorTarget", "build_model"]
+__all__ = ["CoreRun", "CoreSimulator"]
 
 if TYPE_CHECKING:
-    from amaranth.lib.wiring import Component
-
-    from spikewright.hdl.core import StateField
+    from spikewright.hdl.fields import StateField
 
 _DRIVER = Path(__file__).with_name("core.cpp")
 _VARIABLES = ("v", "i", "refractory", "acc", "y", "h", "x", "weights", "eligibility", "random")
@@ -215,11 +212,7 @@ class CoreSimulator(Instance):
         given = np.zeros(timesteps, np.uint8)
         earned = np.zeros(timesteps, np.int8)
         if learn is not None:
-            if not self._spec.plastic:
-                raise SpikewrightError(
-                    "This core cannot learn: its spec has no plasticity.",
-                    hint="Compile for a spec with plasticity 'window' or 'trace'.",
-                )
+            check_plastic(self._spec)
             given[:] = learn
         if rewards is not None:
             earned[:] = rewards
@@ -357,74 +350,6 @@ class CoreSimulator(Instance):
             )
 
 
-class VerilatorTarget:
-    """The Verilated core as a :class:`spikewright.target.Target`.
-
-    Parameters
-    ----------
-    report : callable
-        Given one line of text when a build takes longer than two seconds.
-    """
-
-    name = "verilator"
-
-    def __init__(self, report: Report | None = None) -> None:
-        self._report = report
-        self._simulator: CoreSimulator | None = None
-
-    def load(self, image: CoreImage) -> None:
-        """Load an image, into a core of its spec that is built or taken from the cache.
-
-        Raises
-        ------
-        ToolError
-            The core cannot be built.
-        """
-        if self._simulator is None or self._simulator.spec != image.spec:
-            self.close()
-            self._simulator = CoreSimulator(image.spec, report=self._report)
-        self._simulator.load(image)
-
-    def run(
-        self,
-        spikes: npt.NDArray[np.bool_],
-        *,
-        record_v: bool = False,
-        progress: Progress | None = None,
-    ) -> RunResult:
-        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
-
-        Raises
-        ------
-        SpikewrightError
-            No image is loaded, or the spikes have another dtype, shape or too many axons.
-        MismatchError
-            The core broke its port protocol or did not finish a timestep.
-        """
-        if self._simulator is None:
-            raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
-        check_spikes(spikes, self._simulator.spec, "[samples, timesteps, axons]")
-        shape = (*spikes.shape[:2], self._simulator.spec.neurons)
-        fired = np.zeros(shape, np.bool_)
-        cycles = np.zeros(shape[:2], np.int64)
-        v = np.zeros(shape, np.int32) if record_v else None
-        for sample, stimulus in enumerate(spikes):
-            self._simulator.clear()
-            run = self._simulator.run(stimulus, record=("v",) if record_v else ())
-            fired[sample], cycles[sample] = run.spikes, run.cycles
-            if v is not None:
-                v[sample] = run.v
-            if progress is not None:
-                progress(1)
-        return RunResult(fired, cycles, cycles.sum(axis=1), v)
-
-    def close(self) -> None:
-        """Give back the model. Harmless if done twice."""
-        if self._simulator is not None:
-            self._simulator.close()
-            self._simulator = None
-
-
 def _cycle_limit(spec: CoreSpec) -> int:
     """Cycles that no timestep of any image can need, with room to spare."""
     integrate = spec.integrate_overhead + spec.sources * spec.most_row_words
@@ -432,48 +357,6 @@ def _cycle_limit(spec: CoreSpec) -> int:
     winners = (spec.winners + 1) * (spec.groups * spec.update_latency + spec.groups)
     learn = spec.learn_overhead + spec.sources * spec.most_row_words
     return 2 * (spec.timestep_overhead + integrate + levels + winners + learn + 1000)
-
-
-def build_model(
-    source: "Component | Path | str",
-    *,
-    top: str | None = None,
-    clock: str | None = None,
-    trace: TraceFormat | None = "vcd",
-    seed: int = 1,
-    report: Report | None = None,
-) -> Model:
-    """Build an Amaranth component or a Verilog file, to be driven from Python port by port.
-
-    Parameters
-    ----------
-    source : amaranth.lib.wiring.Component, Path or str
-        The component, or the file's path. Ports of a component's nested interfaces are joined by
-        two underscores: ``sim.io.o__payload``.
-    top : str, optional
-        Name of the top module; by default ``top`` for a component, the file's stem for a file.
-    clock, trace, seed, report
-        See :class:`spikewright.sim.model.Model`.
-
-    Raises
-    ------
-    ToolError
-        The file cannot be read, a tool is missing, or Verilator refuses it.
-    """
-    if isinstance(source, Path | str):
-        top = top or Path(source).stem
-        try:
-            verilog = Path(source).read_text()
-        except OSError as error:
-            raise ToolError(
-                f"Cannot read {str(source)!r}: {error.strerror}.", hint="Name a Verilog file."
-            ) from None
-    else:
-        from spikewright.hdl.emit import to_verilog
-
-        top = top or "top"
-        verilog = to_verilog(source, name=top)
-    return Model(verilog, top=top, clock=clock, trace=trace, seed=seed, report=report)
 
 
 @dataclass(frozen=True)
@@ -489,8 +372,9 @@ class CoreRTL:
 @lru_cache(maxsize=16)
 def _core_rtl(spec: CoreSpec) -> CoreRTL:
     try:
-        from spikewright.hdl.core import HOST_READ_LATENCY, STATE_LATENCY, Core, state_fields
+        from spikewright.hdl.core import HOST_READ_LATENCY, STATE_LATENCY, Core
         from spikewright.hdl.emit import to_verilog
+        from spikewright.hdl.fields import state_fields
         from spikewright.hdl.layouts import Clocks
     except ModuleNotFoundError as error:
         raise ToolError(

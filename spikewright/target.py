@@ -209,7 +209,7 @@ def able_to_learn(target: Target) -> LearningTarget:
     if not isinstance(target, LearningTarget):
         raise SpikewrightError(
             f"Target {target.name!r} cannot learn.",
-            hint="Learn on target 'golden': the RTL of cores that learn is not built yet.",
+            hint="Learn on target 'golden', 'verilator', 'virtual' or a board.",
         )
     return target
 
@@ -235,7 +235,7 @@ def open_target(name: str, *, report: Report | None = None) -> Target:
 
         return GoldenTarget()
     if name == "verilator":
-        from spikewright.sim.verilator import VerilatorTarget
+        from spikewright.sim.rtl_target import VerilatorTarget
 
         return VerilatorTarget(report=report)
     from spikewright.runtime.board import SerialTarget

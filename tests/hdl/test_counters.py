@@ -4,7 +4,7 @@ import pytest
 
 from spikewright.frames import COUNTERS
 from spikewright.hdl.counters import Counters
-from spikewright.sim.verilator import build_model
+from spikewright.sim.model import build_model
 from spikewright.spec import CoreSpec
 
 LANES = 2

@@ -73,7 +73,7 @@ class Core:
         fields = {name: values.copy() for name, values in trace.items()}
         for name in ("weights", "eligibility"):
             fields[name] = np.pad(fields[name], ((0, 0), (0, 1), (0, 0)))
-        fields["random"] = fields["random"].astype(np.uint32).view(np.int32)
+        fields["random"] = fields["random"].astype(np.uint32)
         run = CoreRun(spikes=fields.pop("spike"), **fields)
         self._flip(self._timestep, run)
         self._timestep += len(spikes)

@@ -16,8 +16,9 @@ from spikewright.image import CoreImage
 from spikewright.sim import verilate
 from spikewright.sim.cases import draw_case
 from spikewright.sim.golden import GoldenModel, GoldenTarget
-from spikewright.sim.model import Model
-from spikewright.sim.verilator import CoreSimulator, VerilatorTarget, build_model
+from spikewright.sim.model import Model, build_model
+from spikewright.sim.rtl_target import VerilatorTarget
+from spikewright.sim.verilator import CoreSimulator
 from spikewright.spec import CoreSpec, Region
 
 COUNTER = """
@@ -92,7 +93,7 @@ def test_build_is_kept(empty_cache: Path) -> None:
 
 def test_two_processes_build_the_same(empty_cache: Path) -> None:
     arguments = f"{COUNTER!r}, top='counter', trace=None"
-    script = f"from spikewright.sim.model import Model; Model({arguments}).close()"
+    script = f"from spikewright.sim.model import build_model, Model; Model({arguments}).close()"
     processes = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
     assert [process.wait(300) for process in processes] == [0, 0]
     assert compiled(empty_cache) == 2

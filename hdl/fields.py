@@ -1,0 +1,77 @@
+"""Where a simulator finds a core's variables: memories, words and bits."""
+
+from dataclasses import dataclass
+
+from spikewright.spec import CoreSpec, Region, index_width
+
+from .accumulator import lanes_a_memory
+from .layouts import struct
+from .rows import bank_layout
+
+__all__ = ["StateField", "state_fields"]
+
+
+@dataclass(frozen=True)
+class StateField:
+    """Where a simulator finds a state variable of all neurons of one lane, group by group.
+
+    Attributes
+    ----------
+    lane, slot : int
+        ``slot`` is 0 but for accumulators of later delay slots.
+    memory : str
+        Path of the memory below the core.
+    first_word : int
+        Word of the lane's first neuron.
+    offset, width : int
+        Bits of a word; the value is signed unless the variable is ``refractory``.
+    """
+
+    lane: int
+    slot: int
+    memory: str
+    first_word: int
+    offset: int
+    width: int
+
+
+def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
+    """The memories behind every variable of :class:`spikewright.sim.driver.CoreRun`.
+
+    Those of ``weights`` and ``eligibility`` are by word instead of by group, ``x`` is by source.
+    """
+    fields = {
+        field.name: [
+            StateField(lane, 0, _state_memory(field.name), 0, lane * field.width, field.width)
+            for lane in range(spec.lanes)
+        ]
+        for field in spec.memories[Region.STATE].layout.fields
+    }
+    width = spec.acc_bits
+    fields["acc"] = []
+    for slot in range(spec.delay_slots):
+        word = slot << index_width(spec.groups)
+        for lane in range(spec.lanes):
+            within = lane % lanes_a_memory(spec)
+            memory = f"accumulators.acc{lane - within}"
+            fields["acc"].append(StateField(lane, slot, memory, word, within * width, width))
+    if spec.plastic:
+        fields["x"] = [StateField(0, 0, "rows.traces", 0, 0, spec.trace_bits)]
+        fields["weights"] = _synapse_fields(spec, "weight")
+    if spec.reward:
+        fields["eligibility"] = _synapse_fields(spec, "eligibility")
+    return fields
+
+
+def _state_memory(name: str) -> str:
+    return f"traces.state_{name}" if name == "y" else f"neurons.state_{name}"
+
+
+def _synapse_fields(spec: CoreSpec, kind: str) -> list[StateField]:
+    fields = []
+    for lane in range(spec.lanes):
+        bank = lane % spec.weight_banks
+        layout = struct(bank_layout(spec, bank))
+        place = layout[f"{kind}{lane}"]
+        fields.append(StateField(lane, 0, f"rows.weights{bank}", 0, place.offset, place.width))
+    return fields

@@ -1,0 +1,74 @@
+"""How what learns is wired to the other parts of a core."""
+
+from amaranth.hdl import Module, Mux, Signal
+
+from .neuron import NeuronUpdate
+from .pending import PendingSources
+from .plasticity import Plasticity
+from .rows import RowFetch
+from .scheduler import Scheduler
+from .traces import PostTraces
+
+__all__ = ["connect_plasticity", "connect_rows", "connect_traces"]
+
+
+def connect_rows(
+    m: Module,
+    rows: RowFetch,
+    pending: PendingSources,
+    plasticity: Plasticity,
+    traces: PostTraces,
+    scheduler: Scheduler,
+) -> None:
+    """Pending sources go to the rows, or the listed ones in a learning pass; traces and words come
+    back from the learning pipeline. A clear zeroes the pre traces.
+    """
+    passing, clearing = scheduler.passing, scheduler.zero_en
+    zero = Signal.like(rows.trace_data)
+    m.d.comb += [
+        rows.i.valid.eq(Mux(passing, plasticity.o.valid, pending.o.valid)),
+        rows.i.payload.eq(Mux(passing, plasticity.o.payload, pending.o.payload)),
+        pending.o.ready.eq(rows.i.ready & ~passing),
+        plasticity.o.ready.eq(rows.i.ready & passing),
+        rows.passing.eq(passing),
+        rows.fired_count.eq(traces.fired_count),
+        rows.fired_group.eq(traces.fired_group),
+        rows.learned_en.eq(plasticity.learned_en),
+        rows.learned_addr.eq(plasticity.learned_addr),
+        rows.learned_data.eq(plasticity.learned_data),
+        rows.trace_en.eq(Mux(clearing, scheduler.zero_source_en, plasticity.trace_en)),
+        rows.trace_addr.eq(Mux(clearing, scheduler.zero_source, plasticity.trace_addr)),
+        rows.trace_data.eq(Mux(clearing, zero, plasticity.trace_data)),
+    ]
+
+
+def connect_traces(
+    m: Module, traces: PostTraces, rows: RowFetch, neurons: NeuronUpdate, scheduler: Scheduler
+) -> None:
+    """Post traces follow the neurons' updates; rows ask for them while they are read."""
+    reading = scheduler.adding | scheduler.passing
+    m.d.comb += [
+        traces.commit.eq(neurons.commit),
+        traces.learning.eq(scheduler.learning),
+        traces.start.eq(scheduler.step & ~scheduler.busy),
+        traces.group.eq(Mux(reading, rows.group_ahead, neurons.group_ahead)),
+        traces.fired_index.eq(rows.fired_index),
+        traces.zero.eq(scheduler.zero_group),
+        traces.zero_en.eq(scheduler.zero_en),
+    ]
+
+
+def connect_plasticity(
+    m: Module, plasticity: Plasticity, rows: RowFetch, traces: PostTraces, scheduler: Scheduler
+) -> None:
+    """Words pass by the learning pipeline; the scheduler starts its pass."""
+    m.d.comb += [
+        plasticity.word.eq(rows.o),
+        plasticity.y.eq(traces.y),
+        plasticity.fired.eq(traces.fired),
+        plasticity.learning.eq(scheduler.learning),
+        plasticity.start.eq(scheduler.start_pass),
+        plasticity.clear.eq(scheduler.zero_en),
+        scheduler.listed.eq(plasticity.any_listed),
+        scheduler.listing.eq(plasticity.listing),
+    ]
