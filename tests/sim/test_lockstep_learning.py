@@ -1,0 +1,103 @@
+"""Golden model and RTL of cores that learn in lockstep: weights, eligibilities, traces, offsets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikewright.sim.cases import draw_case, draw_spec
+from spikewright.sim.compare import LockstepReport, lockstep
+from spikewright.sim.golden import GoldenTarget
+from spikewright.sim.rtl_target import VerilatorTarget
+from spikewright.sim.verilator import CoreSimulator
+from spikewright.spec import CoreSpec
+
+TRACE = CoreSpec(axons=96, neurons=96, plasticity="trace", stochastic_rounding=True, trace_bits=10)
+SPECS = (
+    TRACE,
+    replace(TRACE, weight_words=0, plasticity="window", trace_bits=9, trace_fraction_bits=2),
+    CoreSpec(
+        axons=60,
+        neurons=48,
+        lanes=4,
+        plasticity="trace",
+        soft_bounds=True,
+        reward=True,
+        stochastic_rounding=True,
+        adaptive_threshold=True,
+        winners=5,
+        delay_slots=4,
+    ),
+    CoreSpec(
+        axons=3, neurons=2, lanes=1, plasticity="trace", decay="shift", winners=2, weight_bits=2
+    ),
+    CoreSpec(axons=40, neurons=64, lanes=32, winners=3, synapse_current=False),
+    CoreSpec(
+        axons=1,
+        neurons=64,
+        lanes=16,
+        plasticity="window",
+        reward=True,
+        trace_bits=16,
+        trace_fraction_bits=15,
+        weight_bits=16,
+        state_bits=24,
+        adaptive_threshold=True,
+        refractory_bits=0,
+    ),
+    *(draw_spec(np.random.default_rng((3, number)), most=64, plastic=True) for number in range(6)),
+)
+UPDATES = (550_000, 350_000, 100_000, 100, 0, 5_000, *(0,) * (len(SPECS) - 6))
+"""Synapses to be changed on each spec, at least; with the others a round number of cases is run."""
+CASES = 12
+
+
+def run_case(simulator: CoreSimulator, spec: CoreSpec, seed: tuple[int, int]) -> LockstepReport:
+    case = draw_case(seed, spec=spec, timesteps=60, samples=2)
+    stall_seed = seed[1] if seed[1] % 2 else None
+    report = lockstep(
+        case.image,
+        case.spikes,
+        simulator,
+        learn=case.learn,
+        rewards=case.rewards,
+        stall_seed=stall_seed,
+    )
+    assert report.mismatch is None, f"{case}\nseed {seed}, stalls {stall_seed}\n{report.mismatch}"
+    return report
+
+
+def test_amount() -> None:
+    assert sum(UPDATES) >= 1_000_000
+
+
+@pytest.mark.parametrize("number", range(len(SPECS)))
+def test_lockstep(number: int) -> None:
+    spec, seed, updates = SPECS[number], 0, 0
+    with CoreSimulator(spec) as simulator:
+        while seed < CASES or updates < UPDATES[number]:
+            updates += run_case(simulator, spec, (number, seed)).updates
+            seed += 1
+    print(f"spec {number}: {updates} synapses changed in {seed} cases")
+
+
+def test_the_target_learns_as_the_golden_target_does() -> None:
+    spec = SPECS[2]
+    case = next(
+        case
+        for case in (draw_case((9, seed), spec=spec, samples=3) for seed in range(50))
+        if (case.image.arrays["plastic"] > 0).sum() > 200 and case.spikes.any()
+    )
+    golden, rtl = GoldenTarget(), VerilatorTarget()
+    for target in (golden, rtl):
+        target.load(case.image)
+    wanted = golden.run(case.spikes, learn=True, rewards=case.rewards, record_v=True)
+    found = rtl.run(case.spikes, learn=True, rewards=case.rewards, record_v=True)
+    for name in ("spikes", "cycles", "v"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+    learned = golden.learned_image()
+    assert learned.id != case.image.id
+    assert rtl.learned_image().id == learned.id
+    rtl.run(case.spikes)
+    assert rtl.learned_image().id == learned.id
+    rtl.close()
