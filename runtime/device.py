@@ -19,7 +19,7 @@ from spikewright.frames import (
     worst_timestep_bytes,
 )
 from spikewright.image import CoreImage
-from spikewright.learned import with_learned
+from spikewright.learned_image import with_learned
 from spikewright.spec import CoreSpec, Region, index_width
 from spikewright.target import check_plastic, check_rewards, check_spikes
 

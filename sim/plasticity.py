@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spikewright.fixed import decay, saturate
 from spikewright.image import CoreImage
-from spikewright.learned import with_learned
+from spikewright.learned_image import with_learned
 from spikewright.learning import REWARD_FRACTION_BITS, LearningRule
 from spikewright.spec import CoreSpec
 

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from spikewright.errors import SpikewrightError
 from spikewright.image import CoreImage
-from spikewright.learned import with_learned
+from spikewright.learned_image import with_learned
 from spikewright.spec import Region
 from spikewright.target import (
     Progress,
