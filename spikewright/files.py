@@ -23,6 +23,7 @@ __all__ = [
     "read_arrays",
     "read_labels",
     "read_result",
+    "read_rewards",
     "read_spec",
     "read_spikes",
     "result_bytes",
@@ -35,6 +36,7 @@ MAX_BYTES = 1 << 30
 
 _MAX_SPEC_BYTES = 1 << 20
 _SPIKES_HINT = "Write it with: numpy.savez('in.npz', spikes=spikes)  # 0 or 1 each"
+_REWARDS_HINT = "Write it with: numpy.save('rewards.npy', rewards)  # 64 stands for 1.0"
 _RESULT_HINT = "Name a file that `spikewright run -o` or `spikewright record` wrote."
 _SPEC_HINT = 'Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}'
 
@@ -180,6 +182,44 @@ def read_labels(path: Path | str) -> npt.NDArray[Any] | None:
         As :func:`read_arrays`.
     """
     return read_arrays(path).get("labels")
+
+
+def read_rewards(path: Path | str) -> npt.NDArray[Any]:
+    """Read rewards from an ``.npy`` file, or from the key ``rewards`` of an ``.npz`` file.
+
+    Returns
+    -------
+    [samples, timesteps]
+        As they are in the file: :func:`spikewright.target.check_rewards` checks them. One sample
+        where the file holds ``[timesteps]``.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is damaged, too large or holds objects; no array of that name.
+    """
+    source = Path(path)
+    if source.suffix == ".npz":
+        arrays = read_arrays(source)
+        if "rewards" not in arrays:
+            known = ", ".join(map(repr, arrays)) or "none"
+            raise DataError(
+                f"{str(source)!r} has no array 'rewards'; its arrays: {known}.", hint=_REWARDS_HINT
+            )
+        return np.atleast_2d(arrays["rewards"])
+    try:
+        rewards = np.lib.format.read_array(io.BytesIO(read_file(source, MAX_BYTES)))
+    except OSError as error:
+        raise DataError(
+            f"Cannot read {str(source)!r}: {error.strerror or error}.", hint=_REWARDS_HINT
+        ) from None
+    except Exception as error:  # a damaged header makes NumPy raise anything
+        raise DataError(
+            f"{str(source)!r} is not a whole .npy file of plain numbers "
+            f"({type(error).__name__}: {error}).",
+            hint=_REWARDS_HINT,
+        ) from None
+    return np.atleast_2d(rewards)
 
 
 def fit_spikes(spikes: npt.NDArray[np.bool_], image: CoreImage) -> npt.NDArray[np.bool_]:

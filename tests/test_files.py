@@ -19,6 +19,7 @@ from spikewright.files import (
     read_arrays,
     read_labels,
     read_result,
+    read_rewards,
     read_spec,
     read_spikes,
     result_bytes,
@@ -49,6 +50,45 @@ def test_spikes_of_any_number_type(dtype: type, tmp_path: Path) -> None:
 def test_spikes_without_samples_are_one_sample(tmp_path: Path) -> None:
     found = read_spikes(saved(tmp_path / "in.npz", spikes=SPIKES[1]))
     assert np.array_equal(found, SPIKES[1:])
+
+
+def test_rewards_of_either_file(tmp_path: Path) -> None:
+    rewards = np.array([[3, -128], [127, 0]], np.int8)
+    np.save(tmp_path / "rewards.npy", rewards)
+    np.save(tmp_path / "one.npy", rewards[0])
+    found = [
+        read_rewards(tmp_path / "rewards.npy"),
+        read_rewards(saved(tmp_path / "rewards.npz", rewards=rewards)),
+        np.concatenate([read_rewards(tmp_path / "one.npy"), rewards[1:]]),
+    ]
+    for each in found:
+        assert np.array_equal(each, rewards)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("absent.npy", None, "Cannot read '.*absent.npy': No such file or directory"),
+        ("text.npy", b"no such format", "is not a whole .npy file of plain numbers .ValueError"),
+        ("cut.npy", b"whole", "is not a whole .npy file of plain numbers .ValueError"),
+        ("objects.npy", b"objects", "is not a whole .npy file of plain numbers .*pickle"),
+        ("other.npz", b"other", "has no array 'rewards'; its arrays: 'reward'"),
+    ],
+)
+def test_rewards_that_are_none(name: str, data: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if data == b"other":
+        saved(path, reward=np.zeros((2, 2), int))
+    elif data == b"objects":
+        np.save(path, np.array([{}]), allow_pickle=True)
+    elif data == b"whole":
+        np.save(path, np.zeros((2, 2), int))
+        path.write_bytes(path.read_bytes()[:-3])
+    elif data is not None:
+        path.write_bytes(data)
+    with pytest.raises(DataError, match=message) as caught:
+        read_rewards(path)
+    assert "numpy.save('rewards.npy'" in caught.value.hint
 
 
 def test_spikes_bytes_read_back(tmp_path: Path) -> None:
