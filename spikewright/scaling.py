@@ -8,7 +8,7 @@ import numpy.typing as npt
 from spikewright.errors import SpikewrightError
 from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
-from spikewright.target import check_plastic
+from spikewright.plastic import PlasticSynapses
 
 __all__ = ["incoming_sums", "scale_incoming"]
 
@@ -26,8 +26,8 @@ def incoming_sums(image: CoreImage) -> Array:
     SpikewrightError
         The spec has no plasticity.
     """
-    size, neuron, _ = _plastic(image)
-    return _sums(size, neuron, image)
+    plastic = PlasticSynapses.of(image)
+    return _sums(np.abs(plastic.weights(image)), plastic.neuron, image)
 
 
 def scale_incoming(image: CoreImage, total: int) -> CoreImage:
@@ -58,13 +58,14 @@ def scale_incoming(image: CoreImage, total: int) -> CoreImage:
     SpikewrightError
         The spec has no plasticity, or a total that is none.
     """
-    size, neuron, synapse = _plastic(image)
+    plastic = PlasticSynapses.of(image)
     if isinstance(total, bool) or not isinstance(total, int) or not 1 <= total < 1 << 31:
         raise SpikewrightError(
             f"The sum of incoming weights must be an integer from 1 to 2147483647, not {total!r}.",
             hint="It is in units of the weight's least significant bit.",
         )
-    negative = image.weights[synapse] < 0
+    neuron, given = plastic.neuron, plastic.weights(image)
+    size, negative = np.abs(given), given < 0
     least, most = _limits(size, negative, image.rule or LearningRule())
 
     def scaled(factor: Array) -> Array:
@@ -88,19 +89,8 @@ def scale_incoming(image: CoreImage, total: int) -> CoreImage:
     missing = total - _sums(sizes, neuron, image)
     sizes += np.clip(missing[neuron] - earlier, 0, steps)
     weights = image.weights.copy()
-    weights[synapse] = np.where(negative, -sizes, sizes)
+    weights[plastic.word, plastic.lane] = np.where(negative, -sizes, sizes)
     return replace(image, weights=weights)
-
-
-def _plastic(image: CoreImage) -> tuple[Array, Array, tuple[Array, Array]]:
-    """Absolute weight, neuron, and word and lane of each plastic synapse, by neuron and source."""
-    check_plastic(image.spec)
-    _, word, group = image.row_words(np.flatnonzero(image.learns))
-    at, lane = np.nonzero(image.arrays["plastic"][word])
-    neuron = group[at] * image.spec.lanes + lane
-    order = np.argsort(neuron, kind="stable")
-    synapse = word[at][order], lane[order]
-    return np.abs(image.weights[synapse].astype(np.int64)), neuron[order], synapse
 
 
 def _limits(
