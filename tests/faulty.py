@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from spikewright.frames import Command
+from spikewright.runtime.link import decode_frame
 from spikewright.sim.terminal import Line
 
 
@@ -85,3 +87,23 @@ class FaultyLine:
         if self._happens(rates.junk):
             harmed = bytearray(self._rng.bytes(int(self._rng.integers(1, 30)))) + harmed
         return bytes(harmed)
+
+
+class Cut:
+    """Goes dead after so many LEARNs; its device lives on."""
+
+    is_active = False
+
+    def __init__(self, device: Line, learns: int) -> None:
+        self.device = device
+        self.left = learns
+        self.open = b""
+
+    def exchange(self, data: bytes) -> bytes:
+        out = b""
+        *frames, self.open = (self.open + data).split(b"\0")
+        for frame in filter(None, frames):
+            body = decode_frame(frame)
+            self.left -= body is not None and body[1] == Command.LEARN
+            out += self.device.exchange(frame + b"\0") if self.left > 0 else b""
+        return out

@@ -2,74 +2,25 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from faulty import FaultyLine, Rates
+from faulty import Cut, FaultyLine, Rates
+from lessons import PLAIN, SPECS, a_lesson, an_image
 
 from spikewright.compiler.plastic import plastic_image
 from spikewright.errors import BoardError, LinkError, SpikewrightError
 from spikewright.frames import Command, LinkSpec, Status
 from spikewright.image import CoreImage
-from spikewright.learning import LearningRule
 from spikewright.runtime.board import SerialTarget
 from spikewright.runtime.device import Device
-from spikewright.runtime.link import decode_frame
 from spikewright.runtime.protocol import Request
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.golden import GoldenTarget
-from spikewright.sim.terminal import Line, Terminal
-from spikewright.spec import CoreSpec
+from spikewright.sim.terminal import Terminal
 
 BAUD = 4_000_000
-PLAIN = CoreSpec(axons=40, neurons=16, lanes=8)
-SPECS = {
-    "window": replace(PLAIN, weight_words=0, plasticity="window"),
-    "all": replace(
-        PLAIN,
-        weight_words=0,
-        plasticity="trace",
-        reward=True,
-        stochastic_rounding=True,
-        adaptive_threshold=True,
-        soft_bounds=True,
-    ),
-}
-
-
-def an_image(kind: str) -> CoreImage:
-    """Every synapse learns, those among the neurons too."""
-    spec, rng = SPECS[kind], np.random.default_rng(5)
-    rule: dict[str, Any] = {"pre_step": 200, "post_step": 300, "w_min": -60, "w_max": 90}
-    optional: dict[str, Any] = {}
-    if spec.plasticity == "window":
-        rule |= {"pre_step": 5, "post_step": 4, "pre_change": 70, "post_change": 150}
-    else:
-        rule |= {"a_pre": 3600, "a_post": 3500}
-    if spec.reward:
-        rule |= {"a_eligibility": 3900, "stochastic": True, "seed": 77, "a_h": 4000}
-        optional["h_step"] = 9
-    return plastic_image(
-        spec,
-        rng.integers(0, 60, (40, 16)),
-        rng.integers(-20, 20, (16, 16)),
-        neuron_plastic=True,
-        rule=LearningRule(**rule),
-        a_mem=3700,
-        v_threshold=150 << spec.fraction_bits,
-        reset_to=1,
-        **optional,
-    )
-
-
-def a_lesson(kind: str, samples: int = 3) -> tuple[Any, Any]:
-    """Spikes, and rewards that stay the same for some timesteps, where the spec takes any."""
-    rng = np.random.default_rng(6)
-    spikes = rng.random((samples, 25, 40)) < 0.1
-    rewards = np.repeat(rng.integers(-128, 128, (samples, 5)), 5, axis=1)
-    return spikes, rewards if SPECS[kind].reward else None
 
 
 def golden(kind: str, samples: int = 3) -> tuple[CoreImage, Any]:
@@ -114,26 +65,6 @@ def test_a_learned_image_is_gone_on_from(kind: str) -> None:
         target.run(spikes[2:], learn=True, rewards=None if rewards is None else rewards[2:])
         assert (target.learned_image().weights == learned.weights).all()
         target.close()
-
-
-class Cut:
-    """Goes dead after so many LEARNs; its device lives on."""
-
-    is_active = False
-
-    def __init__(self, device: Line, learns: int) -> None:
-        self.device = device
-        self.left = learns
-        self.open = b""
-
-    def exchange(self, data: bytes) -> bytes:
-        out = b""
-        *frames, self.open = (self.open + data).split(b"\0")
-        for frame in filter(None, frames):
-            body = decode_frame(frame)
-            self.left -= body is not None and body[1] == Command.LEARN
-            out += self.device.exchange(frame + b"\0") if self.left > 0 else b""
-        return out
 
 
 def test_a_lost_link_leaves_what_was_learned() -> None:
