@@ -10,7 +10,7 @@ from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
 from spikewright.plastic import PlasticSynapses
 
-__all__ = ["incoming_sums", "scale_incoming"]
+__all__ = ["check_sum", "incoming_sums", "scale_incoming"]
 
 Array = npt.NDArray[np.int64]
 
@@ -28,6 +28,15 @@ def incoming_sums(image: CoreImage) -> Array:
     """
     plastic = PlasticSynapses.of(image)
     return _sums(np.abs(plastic.weights(image)), plastic.neuron, image)
+
+
+def check_sum(total: int) -> None:
+    """Check a sum to scale to. Raises :class:`SpikewrightError`."""
+    if isinstance(total, bool) or not isinstance(total, int) or not 1 <= total < 1 << 31:
+        raise SpikewrightError(
+            f"The sum of incoming weights must be an integer from 1 to 2147483647, not {total!r}.",
+            hint="It is in units of the weight's least significant bit.",
+        )
 
 
 def scale_incoming(image: CoreImage, total: int) -> CoreImage:
@@ -59,11 +68,7 @@ def scale_incoming(image: CoreImage, total: int) -> CoreImage:
         The spec has no plasticity, or a total that is none.
     """
     plastic = PlasticSynapses.of(image)
-    if isinstance(total, bool) or not isinstance(total, int) or not 1 <= total < 1 << 31:
-        raise SpikewrightError(
-            f"The sum of incoming weights must be an integer from 1 to 2147483647, not {total!r}.",
-            hint="It is in units of the weight's least significant bit.",
-        )
+    check_sum(total)
     neuron, given = plastic.neuron, plastic.weights(image)
     size, negative = np.abs(given), given < 0
     least, most = _limits(size, negative, image.rule or LearningRule())
