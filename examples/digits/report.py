@@ -8,7 +8,6 @@ import figures
 import numpy as np
 import numpy.typing as npt
 from data import TIMESTEPS, Digits, encode
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from model import HERE, classify, semantics
 from stages import CLOCK_HZ, Stage, outputs
@@ -17,6 +16,7 @@ from spikewright import __version__
 from spikewright.compiler import CompileReport
 from spikewright.files import write_whole
 from spikewright.image import CoreImage
+from spikewright.page import render
 from spikewright.sim.compare import LockstepReport
 
 __all__ = ["Evidence", "confusion", "layer_weights", "write_report"]
@@ -67,15 +67,7 @@ class Evidence:
 
 def write_report(path: Path, evidence: Evidence) -> None:
     """Write the page; it needs no other file and no network."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html").render(_content(evidence))
-    write_whole(path, page.encode())
+    write_whole(path, render(HERE / "report.html", _content(evidence)))
 
 
 def _content(evidence: Evidence) -> dict[str, Any]:
