@@ -4,12 +4,12 @@ import importlib
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pages import Page
 
 from spikewright.console import Console
 from spikewright.image import CoreImage
@@ -172,38 +172,6 @@ def test_demo_fails_on_a_difference(
 
 
 # Report
-
-
-class Page(HTMLParser):
-    """Tags that are open, and every attribute that could load something."""
-
-    VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loads: list[str] = []
-        self.drawings = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.drawings += tag == "svg"
-        self.loads += [tag] if tag in ("script", "link", "iframe", "object", "embed") else []
-        self.loads += [
-            value or ""
-            for name, value in attrs
-            if name in ("src", "href", "xlink:href", "data", "srcset")
-            and not (value or "").startswith("#")
-        ]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_report_is_one_file_that_needs_no_other(demo: tuple[Path, Any]) -> None:
