@@ -16,9 +16,10 @@ FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = (
     *("arguments", "cli", "compilation", "console", "cost", "doctor", "inspection", "summary"),
+    *("learned", "learned_figures", "learned_report", "teaching"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
-LIGHT = ("arguments", "compilation", "console", "errors", "inspection")
+LIGHT = ("arguments", "compilation", "console", "errors", "inspection", "teaching")
 """What the command line imports before it knows the subcommand."""
 HDL_USERS = re.compile(r"sim/(verilator|virtual|cocotb_\w+)\.py")
 """Files of sim/ that build RTL."""
