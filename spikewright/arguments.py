@@ -17,6 +17,7 @@ __all__ = [
     "Json",
     "Quiet",
     "Spikes",
+    "TargetName",
     "Verbose",
     "compile_options",
     "with_compile_options",
@@ -32,6 +33,7 @@ Spikes = Annotated[
         help="Input spikes: .npz with an array 'spikes' of 0 and 1, [samples, timesteps, axons]."
     ),
 ]
+TargetName = Annotated[str, typer.Option(help="golden, verilator, virtual, or a serial port.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[
     int,

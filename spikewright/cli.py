@@ -12,12 +12,21 @@ from typing import Annotated, Any
 import typer
 
 from spikewright import __version__
-from spikewright.arguments import ImageFile, Json, Quiet, Spikes, Verbose, with_compile_options
+from spikewright.arguments import (
+    ImageFile,
+    Json,
+    Quiet,
+    Spikes,
+    TargetName,
+    Verbose,
+    with_compile_options,
+)
 from spikewright.compilation import compile
 from spikewright.console import Console, Table, explain
 from spikewright.errors import SpikewrightError
 from spikewright.inspection import diagnose
 from spikewright.inspection import explain as explain_neuron
+from spikewright.teaching import learn, recover
 
 __all__ = ["app", "main"]
 
@@ -110,6 +119,8 @@ def _command(function: Callable[..., int | None]) -> Callable[..., int | None]:
 _command(with_compile_options(compile))
 _command(with_compile_options(diagnose))
 _command(explain_neuron)
+_command(learn)
+_command(recover)
 
 
 @_command
@@ -117,9 +128,7 @@ def run(
     console: Console,
     image: ImageFile,
     spikes: Spikes,
-    target: Annotated[
-        str, typer.Option(help="golden, verilator, virtual, or a serial port.")
-    ] = "golden",
+    target: TargetName = "golden",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Results, as .npz: spikes, cycles, v.")
     ] = None,

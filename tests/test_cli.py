@@ -70,8 +70,8 @@ def test_help_lists_the_commands(cli: Cli) -> None:
     for arguments in ((), ("--help",)):
         text = cli(*arguments)
         for command in (
-            "compile", "diagnose", "explain", "run", "verify", "board", "info", "record", "regress",
-            "doctor",
+            "compile", "diagnose", "explain", "learn", "recover", "run", "verify", "board", "info",
+            "record", "regress", "doctor",
         ):  # fmt: skip
             assert f"\n  {command} " in text
     text = cli("run", "--help")
