@@ -1,9 +1,12 @@
 """Small images of cores that learn."""
 
+import hashlib
+import json
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 
 from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
@@ -54,3 +57,14 @@ def learned_image() -> CoreImage:
         h_step=[2047, 0, 0, 1],
         level_winners=[0, 3],
     )
+
+
+def rewritten(image: CoreImage, **content: Any) -> bytes:
+    """A file with another manifest whose hash is right again; ``...`` leaves a field out."""
+    data = image.to_bytes()
+    size = int.from_bytes(data[:8], "little")
+    outer = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["spikewright"])
+    kept = {name: v for name, v in json.loads(outer["content"]).items() if name not in content}
+    text = json.dumps(kept | {name: v for name, v in content.items() if v is not ...})
+    header = {"id": hashlib.sha256(text.encode()).hexdigest(), "content": text}
+    return safetensors.numpy.save(dict(image.arrays), {"spikewright": json.dumps(header)})

@@ -1,15 +1,20 @@
 """Images of cores that learn: rules, plastic synapses, what is refused, files."""
 
-import hashlib
-import json
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
-from plastic_images import EVERYTHING, RULE, TRACE, WINDOW, learned_image, plastic_image
+from plastic_images import (
+    EVERYTHING,
+    RULE,
+    TRACE,
+    WINDOW,
+    learned_image,
+    plastic_image,
+    rewritten,
+)
 
 from spikewright.errors import ImageError
 from spikewright.image import CoreImage
@@ -77,17 +82,6 @@ def test_any_flipped_bit_is_an_error() -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(ImageError):
             CoreImage.from_bytes(bytes(damaged))
-
-
-def rewritten(image: CoreImage, **content: Any) -> bytes:
-    """A file with another manifest whose hash is right again; ``...`` leaves a field out."""
-    data = image.to_bytes()
-    size = int.from_bytes(data[:8], "little")
-    outer = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["spikewright"])
-    kept = {name: v for name, v in json.loads(outer["content"]).items() if name not in content}
-    text = json.dumps(kept | {name: v for name, v in content.items() if v is not ...})
-    header = {"id": hashlib.sha256(text.encode()).hexdigest(), "content": text}
-    return safetensors.numpy.save(dict(image.arrays), {"spikewright": json.dumps(header)})
 
 
 @pytest.mark.parametrize("raw", [None, [], ["seed"], [["seed", 1]], "", "seed", 5, True, 1.5])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,15 @@ import nir
 import numpy as np
 import pytest
 from networks import options
+from plastic_images import WINDOW, learned_image, plastic_image, rewritten
 
 from spikewright.cli import main
 from spikewright.compiler import CompileOptions, compile_network
 from spikewright.errors import SpikewrightError
 from spikewright.frames import LinkSpec
+from spikewright.learning import LearningRule
+from spikewright.sim.device_model import DeviceModel
+from spikewright.sim.terminal import Terminal
 
 Nodes = dict[str, Any]
 SEMANTICS = ("--dt", "1", "--reset", "zero", "--no-reset-delay")
@@ -250,12 +254,40 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.json").write_text(json.dumps(document))
     (folder / "version.json").write_text(json.dumps({**whole, "version": "9"}))
     (folder / "cut.json").write_text(json.dumps(whole)[:200])
+    _write_learners(folder)
     case = folder / "cases" / "one"
     (folder / "cases").mkdir()
     (folder / "none").mkdir()
     record = ("record", folder / "model.core", "--spikes", folder / "in.npz", "-o", case)
     assert main([*map(str, record), "-q"]) == 0
     return folder
+
+
+def _write_learners(folder: Path) -> None:
+    """Images that learn, and others that say what their core cannot do; rewards likewise."""
+    learns, window = plastic_image(), plastic_image(WINDOW, rule=LearningRule(w_min=-4, w_max=3))
+    learns.save(folder / "learns.core")
+    learned_image().save(folder / "rewarded.core")
+    plastic_image(plastic=None).save(folder / "still.core")
+    for name, image, change in (
+        ("bounds", learns, {"w_max": 2}),
+        ("window", window, {"pre_step": 1024}),
+        ("lacks", learns, {"soft": True, "a_h": 1}),
+        ("steps", learns, {"pre_change": 1}),
+    ):
+        rule = asdict(image.rule or LearningRule()) | change
+        (folder / f"{name}.core").write_bytes(rewritten(image, rule=rule))
+    # Its spec says that nothing is plastic, its arrays and its rule say otherwise.
+    plain = replace(learns.spec, plasticity="none")
+    spec = {"spec": json.loads(plain.to_json()), "spec_hash": plain.hash}
+    (folder / "plain.core").write_bytes(rewritten(learns, **spec))
+    for rewards, values in (
+        ("short", [[0] * 3] * 2),
+        ("high", [[128] * 4] * 2),
+        ("real", [[0.5] * 4] * 2),
+    ):
+        np.save(folder / f"{rewards}.npy", np.array(values))
+    np.savez(folder / "unnamed.npz", reward=np.zeros((2, 4), int))
 
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -329,6 +361,32 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "explain IN/model.core hidden[x] --spikes IN/in.npz": ("hidden[x]", "hidden[0] to hidden[2]"),
     "explain IN/model.core hidden[0] --spikes IN/in.npz --sample 7": ("[0, 1]", "7"),
     "explain IN/model.core hidden[0] --spikes IN/five.npz": ("5", "2"),
+    # learning
+    "learn IN/bounds.core LESSON": ("plastic weights must be in [-128, 2]", "not 3", "word 1"),
+    "learn IN/window.core LESSON": ("rule.pre_step must be in [0, 1023]", "not 1024"),
+    "learn IN/lacks.core LESSON": ("rule.soft needs a spec with soft_bounds", "adaptive_threshold"),
+    "learn IN/steps.core LESSON": ("rule.pre_change needs a spec with plasticity 'window'",),
+    "learn IN/plain.core LESSON": ("'plastic' is unknown", "'opposite' is unknown"),
+    "learn IN/model.core LESSON": ("cannot learn", "no plasticity", "'window' or 'trace'"),
+    "learn IN/still.core LESSON": ("Nothing can be learned", "no synapse", "plastic bits"),
+    "learn IN/flipped.core LESSON": ("flipped.core", "does not match its hash"),
+    "learn IN/learns.core LESSON --rewards IN/short.npy": ("takes no rewards", "spec with reward"),
+    "learn IN/rewarded.core LESSON --rewards IN/short.npy": ("(2, 4)", "(2, 3)", "64"),
+    "learn IN/rewarded.core LESSON --rewards IN/high.npy": ("[-128, 127]", "128", "64"),
+    "learn IN/rewarded.core LESSON --rewards IN/real.npy": ("integers", "float64"),
+    "learn IN/rewarded.core LESSON --rewards IN/unnamed.npz": ("'rewards'", "'reward'"),
+    "learn IN/rewarded.core LESSON --rewards IN/text": ("text", "numpy.save"),
+    "learn IN/learns.core LESSON --skip 2": ("skip", "all 2 samples", "not 2"),
+    "learn IN/learns.core LESSON --scale-sum 3000000000": ("2147483647", "3000000000"),
+    "learn IN/learns.core LESSON --report OUT/x.html --watch 1:0": ("source 1 to neuron 0", "3:7"),
+    "learn IN/learns.core LESSON --report OUT/x.html --field 3x3": ("2 axons", "3 x 3"),
+    "learn IN/learns.core LESSON --report OUT/no/x.html": ("OUT/no/x.html", "No such file"),
+    "learn IN/learns.core LESSON --snapshots IN/text": ("text", "File exists"),
+    "learn IN/learns.core LESSON --target /dev/absent": ("/dev/absent",),
+    "learn IN/learns.core --spikes IN/in.npz -o OUT/no/x.core": ("OUT/no/x.core", "No such file"),
+    "learn IN/learns.core --spikes IN/five.npz -o OUT/x.core": ("2", "5"),
+    "recover IN/learns.core --target /dev/absent -o OUT/x.core": ("/dev/absent",),
+    "recover IN/half.core --target /dev/absent -o OUT/x.core": ("half.core", "whole"),
     # cases
     "record IN/model.core --spikes IN/five.npz -o OUT/case": ("5", "2"),
     "record IN/model.core --spikes IN/in.npz -o IN/cases/one": ("one", "already there"),
@@ -344,6 +402,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 def test_command(
     command: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    wanted = COMMANDS[command]
+    command = command.replace("LESSON", "--spikes IN/in.npz -o OUT/x.core")
     arguments = command.replace("SEMANTICS", " ".join(SEMANTICS)).split()
     arguments = [a.replace("IN", str(given)).replace("OUT", str(tmp_path)) for a in arguments]
     before = contents(given)
@@ -356,7 +416,7 @@ def test_command(
     assert error["kind"].endswith("Error")
     assert error["kind"] not in ("InternalError", "OSError", "MemoryError")
     assert "Traceback" not in err
-    words = [word.replace("OUT", str(tmp_path)) for word in COMMANDS[command]]
+    words = [word.replace("OUT", str(tmp_path)) for word in wanted]
     assert [word for word in words if word not in err] == [], err
     assert list(tmp_path.iterdir()) == []
     assert contents(given) == before
@@ -364,3 +424,39 @@ def test_command(
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+class Listening(DeviceModel):
+    """Counts the bytes that it is sent."""
+
+    heard = 0
+
+    def exchange(self, data: bytes) -> bytes:
+        self.heard += len(data)
+        return super().exchange(data)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [command for command in COMMANDS if "LESSON" in command and "--target" not in command],
+)
+def test_nothing_is_sent_to_a_board(
+    command: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = Listening(plastic_image().spec)
+    with Terminal(device) as port:
+        lesson = f"--spikes IN/in.npz -o OUT/x.core --target {port.path}"
+        arguments = command.replace("LESSON", lesson).split()
+        arguments = [a.replace("IN", str(given)).replace("OUT", str(tmp_path)) for a in arguments]
+        assert main(arguments) == 1
+    assert COMMANDS[command][0].replace("OUT", str(tmp_path)) in capsys.readouterr().err
+    assert device.heard == 0
+
+
+def test_a_board_that_can_learn_is_sent_a_lesson(given: Path, tmp_path: Path) -> None:
+    """What the test above says is not sent would be."""
+    device = Listening(plastic_image().spec)
+    with Terminal(device) as port:
+        lesson = ("--spikes", given / "in.npz", "-o", tmp_path / "x.core", "--target", port.path)
+        assert main(list(map(str, ("learn", given / "learns.core", *lesson, "-q")))) == 0
+    assert device.heard > 100

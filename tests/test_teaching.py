@@ -113,6 +113,36 @@ def test_report_is_written(cli: Cli, files: Path, tmp_path: Path) -> None:
     assert "laid out as the input is" in text
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--watch", "3:7"), "--watch and --field are for --report"),
+        (("--field", "5x8"), "--watch and --field are for --report"),
+        (("--report", "OUT", "--watch", "3"), "source and neuron such as 3:7,40:2, not '3'"),
+        (("--report", "OUT", "--watch", "3:7,"), "not '3:7,'"),
+        (("--report", "OUT", "--field", "40"), "height x width such as 8x8, not '40'"),
+        (("--report", "OUT", "--field", "0x8"), "not '0x8'"),
+        (("--epochs", "0"), "'--epochs'"),
+        (("--every", "0"), "'--every'"),
+    ],
+)
+def test_wrong_command_lines(
+    options: tuple[str, ...], message: str, cli: Cli, files: Path, tmp_path: Path
+) -> None:
+    options = tuple(o.replace("OUT", str(tmp_path / "report.html")) for o in options)
+    command = ("learn", files / "window.core", *lesson(files, "window"), "-o", tmp_path / "x.core")
+    assert message in cli.error(*command, *options, code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["golden", "verilator", "virtual"])
+def test_only_a_board_keeps_what_it_learned(
+    target: str, cli: Cli, files: Path, tmp_path: Path
+) -> None:
+    command = ("recover", files / "window.core", "-o", tmp_path / "x.core", "--target", target)
+    assert "must be a serial port" in cli.error(*command, code=2)
+
+
 # Ended early
 
 
