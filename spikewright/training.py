@@ -186,9 +186,10 @@ class Training:
             image = target.learned_image()
             if self.scale_sum is not None:
                 image = scale_incoming(image, self.scale_sum)
-                target.load(image)
             if on_read is not None:
                 on_read(epoch * len(self.spikes) + part.stop, image)
+            if self.scale_sum is not None:
+                target.load(image)  # after on_read: whoever keeps the image has it by now
         return Trained(self.image, image, self.samples - self.skip, cycles, spikes)
 
     def _parts(self) -> Iterator[tuple[int, slice]]:

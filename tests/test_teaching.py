@@ -15,8 +15,10 @@ from lessons import SPECS, a_lesson, an_image
 from pages import Page
 
 from spikewright.cli import main
+from spikewright.frames import Command
 from spikewright.image import CoreImage
 from spikewright.runtime import session
+from spikewright.runtime.link import decode_frame
 from spikewright.scaling import incoming_sums
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.golden import GoldenTarget
@@ -178,16 +180,26 @@ def model() -> DeviceModel:
 
 
 class CutOnce:
-    """Goes dead once a file is there; its device lives on."""
+    """Goes dead at the first such command once a file is there; its device lives on."""
 
     is_active = False
 
-    def __init__(self, device: Line, file: Path) -> None:
+    def __init__(self, device: Line, file: Path, command: Command) -> None:
         self.device = device
         self.file = file
+        self.command = command
+        self.open = b""
+        self.is_dead = False
 
     def exchange(self, data: bytes) -> bytes:
-        return b"" if self.file.exists() else self.device.exchange(data)
+        out = b""
+        *frames, self.open = (self.open + data).split(b"\0")
+        for frame in filter(None, frames):
+            body = decode_frame(frame)
+            is_it = body is not None and body[1] == self.command
+            self.is_dead |= is_it and self.file.exists()
+            out += b"" if self.is_dead else self.device.exchange(frame + b"\0")
+        return out
 
 
 def cut_off(line: Line, capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
@@ -241,7 +253,7 @@ def test_a_lost_link_names_the_snapshot_and_what_the_board_was_loaded_with(
     image, folder = files / "window.core", tmp_path / "snapshots"
     options = (*lesson(files, "window"), "--every", 1, "--snapshots", folder, "--scale-sum", 900)
     last = folder / "2.core"
-    line = CutOnce(model, last)
+    line = CutOnce(model, last, Command.LEARN)
     error = cut_off(line, capsys, "learn", image, *options, "-o", tmp_path / "x.core")
     assert sorted(folder.iterdir()) == [folder / "1.core", last]
     assert f"The last snapshot is {last}, after 2 of 5 samples: " in error["next"]
@@ -252,3 +264,22 @@ def test_a_lost_link_names_the_snapshot_and_what_the_board_was_loaded_with(
     assert "what it learned from that is lost" in wrong
     assert model.core is not None
     assert CoreImage.load(tmp_path / "y.core").id == model.core.learned_image().id
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_link_lost_while_scaled_weights_are_loaded_leaves_the_snapshot(
+    model: DeviceModel, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cli: Cli
+) -> None:
+    image, folder = files / "window.core", tmp_path / "snapshots"
+    options = (*lesson(files, "window"), "--every", 2, "--scale-sum", 900)
+    line = CutOnce(model, folder / "2.core", Command.COMMIT)
+    command = ("learn", image, *options, "-o", tmp_path / "x.core", "--snapshots", folder)
+    error = cut_off(line, capsys, *command)
+    assert "no reply to" in error["what"]
+    with Terminal(model) as port:
+        port_name = f"{port.path}@{BAUD}"
+        recover = ("recover", folder / "2.core", "--target", port_name, "-o", tmp_path / "y.core")
+        assert "what it learned from that is lost" in cli.error(*recover)
+    cli("learn", folder / "2.core", *options, "--skip", 2, "-o", tmp_path / "x.core", "-q")
+    wanted = learned("window", every=2, scale_sum=900)
+    assert CoreImage.load(tmp_path / "x.core").id == wanted.id
