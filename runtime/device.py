@@ -6,29 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from fastcrc import crc32
 
 from spikewright.closing import Closing
-from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
-from spikewright.frames import (
-    ID_SIZE,
-    REQUEST_PAYLOADS,
-    Command,
-    LinkSpec,
-    payload_needed,
-    worst_timestep_bytes,
-)
+from spikewright.errors import BoardError, LinkError, SpikewrightError
+from spikewright.frames import Command, LinkSpec, worst_timestep_bytes
 from spikewright.image import CoreImage
 from spikewright.learned_image import with_learned
 from spikewright.spec import CoreSpec, Region, index_width
 from spikewright.target import check_plastic, check_rewards, check_spikes
 
 from .link import Link
+from .loading import WRITE_HEAD, check_fit, check_held, load_requests, weights_fault
 from .protocol import Hello, Request
+from .readback import unpack_words
 from .session import Session
 from .stream import RunStream, read_requests, records_in
 
-__all__ = ["Device", "DeviceRun", "LoadProgress", "load_requests"]
+__all__ = ["Device", "DeviceRun", "LoadProgress"]
 
 LoadProgress = Callable[[int, int], None]
 """Called with the bytes of a load that are done, verification included, and with all of them."""
@@ -36,16 +30,6 @@ LoadProgress = Callable[[int, int], None]
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
-
-_WRITE_HEAD = REQUEST_PAYLOADS[Command.WRITE].size
-_HASH_DIGITS = 2 * ID_SIZE
-_WORD_FIELDS = {
-    "weights": "weight",
-    "delays": "delay",
-    "plastic": "plastic",
-    "eligibility": "eligibility",
-}
-"""Arrays of an image, and a weight word's fields behind them."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +125,7 @@ class Device(Closing):
         for request, reply in self.session.exchange(load_requests(image, hello.max_payload)):
             reply.check()
             if request.command is Command.WRITE and progress is not None:
-                done += len(request.payload) - _WRITE_HEAD
+                done += len(request.payload) - WRITE_HEAD
                 progress(done, total)
         if verify:
             self._verify(
@@ -166,15 +150,7 @@ class Device(Closing):
         LinkError
             The device stopped answering, or the port vanished.
         """
-        hello = self._fitting(image)
-        if hello.image_id != image.id[:_HASH_DIGITS]:
-            held = f"image {hello.image_id}" if hello.image_id else "no valid image"
-            raise BoardError(
-                f"The board on {self.link.port} holds {held}, not {image.id[:_HASH_DIGITS]}: "
-                "what it learned from that is lost.",
-                hint="It lost power, or was loaded since. Load the image, or the last snapshot, "
-                "and learn again.",
-            )
+        check_held(image, self._fitting(image), self.link.port)
         self._image = image
         self._is_interrupted = True
         self._rate = worst_timestep_bytes(image.spec) / 8
@@ -182,27 +158,15 @@ class Device(Closing):
     def _fitting(self, image: CoreImage) -> Hello:
         """Who the device is, if it can hold an image. Raises ``SpecError`` or ``BoardError``."""
         self._check_idle()
-        hello, wanted = self.hello(), image.spec.hash[:_HASH_DIGITS]
-        if hello.spec_hash != wanted:
-            raise SpecError(
-                f"The image is for spec {wanted}, the board on {self.link.port} has spec "
-                f"{hello.spec_hash}; nothing was sent.",
-                hint="Compile the network for the board's spec, or flash the image's spec.",
-            )
-        _check_records(image.spec, hello.max_payload)
+        hello = self.hello()
+        check_fit(image.spec, hello, self.link.port)
         return hello
 
     def _verify(self, spec: CoreSpec, weights: Bytes, progress: Callable[[int], object]) -> None:
         words = self._records(spec, Region.WEIGHTS, len(weights), progress)
-        wrong = np.flatnonzero((words != weights).any(axis=1))
-        if wrong.size:
+        if fault := weights_fault(words, weights):
             self.session.request(Request(Command.BEGIN))  # the image is invalid from here on
-            w = int(wrong[0])
-            raise BoardError(
-                f"{wrong.size} of {len(weights)} weight words read back wrong, first word {w}: "
-                f"{words[w].tobytes().hex()}, not {weights[w].tobytes().hex()}.",
-                hint="Load again; if it stays so, the bitstream may be too fast for the board.",
-            )
+            raise fault
 
     # Running
 
@@ -347,16 +311,8 @@ class Device(Closing):
             it is sparse, ``word_group`` too, ``int64[words]``.
         """
         image = self.image
-        words, lanes = image.weights.shape
-        layout = image.spec.memories[Region.WEIGHTS].layout
-        columns = layout.unpack(self._records(image.spec, Region.WEIGHTS, words))
-        columns |= {f"delay{k}": np.zeros(words, np.int64) for k in range(lanes)} | columns
-        found = {
-            name: np.stack([columns[f"{field}{k}"] for k in range(lanes)], axis=1)
-            for name, field in _WORD_FIELDS.items()
-            if f"{field}0" in columns
-        }
-        return found | ({"word_group": columns["group"]} if image.spec.sparse else {})
+        words = self._records(image.spec, Region.WEIGHTS, len(image.weights))
+        return unpack_words(image.spec, words)
 
     def learned_image(self) -> CoreImage:
         """The loaded image with all that the core learned since in it, read back.
@@ -438,35 +394,4 @@ def _lost_while_learning(error: LinkError) -> LinkError:
         reasons=error.reasons,
         hint="What the core learned is still in the board unless it loses power: connect again, "
         "call attach(image), and read it back with learned_image().",
-    )
-
-
-def _check_records(spec: CoreSpec, max_payload: int) -> None:
-    needed = payload_needed(spec)
-    if needed > max_payload:
-        raise BoardError(
-            f"The board's frames carry {max_payload} bytes, a record of this spec needs {needed}.",
-            hint="Build the board with a longer max_payload.",
-        )
-
-
-def load_requests(image: CoreImage, max_payload: int) -> Iterator[Request]:
-    """A whole load, from BEGIN to COMMIT; the digest grows with what is drawn."""
-    yield Request(Command.BEGIN)
-    crc = byte_count = 0
-    for region, records in image.records.items():
-        step = (max_payload - _WRITE_HEAD) // records.shape[1]
-        for index in range(0, len(records), step):
-            data = records[index : index + step].tobytes()
-            request = Request(Command.WRITE, data, region=region, index=index)
-            crc = crc32.iscsi(request.payload, crc)
-            byte_count += len(request.payload)
-            yield request
-    image_id = int.from_bytes(bytes.fromhex(image.id)[:ID_SIZE], "little")
-    yield Request(
-        Command.COMMIT,
-        cycles=image.spec.clear_cycles,
-        image_id=image_id,
-        byte_count=byte_count,
-        crc=crc,
     )

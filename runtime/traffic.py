@@ -24,7 +24,7 @@ from spikewright.layout import Layout
 from spikewright.spec import Region
 
 from .coding import encode_spikes
-from .device import load_requests
+from .loading import load_requests
 from .protocol import Reply, Request
 from .stream import RunStream, read_requests
 

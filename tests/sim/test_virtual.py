@@ -16,8 +16,9 @@ from faulty import FaultyLine, Rates
 from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
 from spikewright.frames import REPLY, REQUEST_PAYLOADS, RUNS, Command, LinkSpec, Status
 from spikewright.image import CoreImage
-from spikewright.runtime.device import Device, load_requests
+from spikewright.runtime.device import Device
 from spikewright.runtime.link import Link, decode_frame, encode_frame
+from spikewright.runtime.loading import load_requests
 from spikewright.runtime.protocol import Request, parse_reply
 from spikewright.runtime.session import Session
 from spikewright.sim.cases import Case, draw_case
