@@ -19,7 +19,7 @@ Status = Literal["ok", "note", "missing"]
 
 _EXTRA_USES = {
     "fpga": "RTL, Verilator, synthesis",
-    "demo": "make demo",
+    "demo": "make demo, learn --report",
     "torch": "make train",
     "dev": "make test",
 }

@@ -232,7 +232,11 @@ def _run(console: Console, keeper: _Keeper, page: "LearningReport | None") -> "T
     training, target = keeper.training, keeper.target
 
     def on_read(samples: int, image: "CoreImage") -> None:
+        if keeper.samples is None:
+            console.detail(f"Image {image.id[:16]} loaded on {target}.")
         keeper.keep(samples, image)
+        if keeper.last is not None:
+            console.detail(f"Saved {keeper.last}.")
         if page is not None:
             page.add(samples, image)
 

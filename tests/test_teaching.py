@@ -102,6 +102,19 @@ def test_snapshots_go_on_to_the_same_end(cli: Cli, files: Path, tmp_path: Path) 
         assert again.read_bytes() == output.read_bytes(), name
 
 
+def test_verbose_tells_of_snapshots(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("learn", files / "window.core", *lesson(files, "window"), "-v", "--every", 3)
+    options = ("--snapshots", tmp_path, "-o", tmp_path / "learned.core")
+    assert main(list(map(str, (*command, *options)))) == 0
+    identity = an_image("window").id[:16]
+    assert capsys.readouterr().err == (
+        f"Image {identity} loaded on golden.\n"
+        f"Saved {tmp_path / '3.core'}.\nSaved {tmp_path / '5.core'}.\n"
+    )
+
+
 def test_report_is_written(cli: Cli, files: Path, tmp_path: Path) -> None:
     output, report = tmp_path / "learned.core", tmp_path / "report.html"
     command = ("learn", files / "all.core", *lesson(files), "-o", output, "--report", report)
