@@ -206,10 +206,11 @@ class _Keeper:
         if self.samples is None:
             return ["Nothing was learned."]
         if self.last is not None:
+            count = int(self.last.stem)
             left = [
-                f"The last snapshot is {self.last}, after {self.samples} of "
-                f"{self.training.samples} samples: give it for {self.image}, with --skip "
-                f"{self.samples} and the other options as they were, to go on."
+                f"The last snapshot is {self.last}, after {count} of {self.training.samples} "
+                f"samples: give it for {self.image}, with --skip {count} and the other options as "
+                "they were, to go on."
             ]
         elif self.folder is not None:
             left = ["There is no snapshot yet."]
@@ -217,7 +218,11 @@ class _Keeper:
             left = ["There are no snapshots; --snapshots FOLDER saves some."]
         if self.target in MODELS:
             return left
-        loaded = self.image if self.training.scale_sum is None else self.last or self.image
+        loaded: Path | None = self.image
+        if self.training.scale_sum is not None and self.samples > self.training.skip:
+            loaded = self.last
+        if loaded is None:
+            return [*left, "What the board learned is lost: no file holds its scaled weights."]
         return [
             *left,
             "What the board learned until now is in it unless it loses power: spikewright recover "

@@ -104,7 +104,8 @@ class Training:
         if not self.image.learns.any():
             raise DataError(
                 "Nothing can be learned: no synapse of the image is plastic.",
-                hint="Compile it with the plastic bits of the synapses that are to learn.",
+                hint="Set the plastic bits of those that are to learn, as plastic_image of "
+                "spikewright.compiler.plastic does.",
             )
         if self.scale_sum is not None:
             check_sum(self.scale_sum)

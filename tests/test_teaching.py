@@ -280,6 +280,21 @@ def test_a_lost_link_names_the_snapshot_and_what_the_board_was_loaded_with(
 
 
 @pytest.mark.usefixtures("impatient")
+def test_scaled_weights_without_a_file_are_said_to_be_lost(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("learn", files / "window.core", *lesson(files, "window"), "--scale-sum", 900)
+    options = (*command, "-o", tmp_path / "x.core", "--every")
+    nothing = "There are no snapshots; --snapshots FOLDER saves some."
+    model = DeviceModel(SPECS["window"])
+    error = cut_off(Cut(model, 60), capsys, *options, 1)  # LEARNs, 25 a sample or fewer
+    lost = "What the board learned is lost: no file holds its scaled weights."
+    assert error["next"] == f"{nothing} {lost}"
+    error = cut_off(Cut(model, 1), capsys, *options, 5)  # in the first sample
+    assert f"spikewright recover {files / 'window.core'} --target PORT" in error["next"]
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_link_lost_while_scaled_weights_are_loaded_leaves_the_snapshot(
     model: DeviceModel, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cli: Cli
 ) -> None:
