@@ -46,10 +46,13 @@ accuracy: tools $(VENV)/extras-fpga,torch,demo
 LEARNING := patterns memory digits reservoir features
 
 learn: tools $(VENV)/extras-fpga,demo
-	for name in $(LEARNING); do $(RUN) examples/learning/$$name.py $(ARGS) || exit 1; done
+	for name in $(LEARNING); do \
+		$(RUN) examples/learning/$$name.py --compare verilator $(ARGS) || exit 1; \
+	done
 
 bench: tools $(VENV)/extras-dev
 	$(RUN) -m spikewright.sim.bench $(ARGS)
+	$(RUN) -m spikewright.sim.bench_learning
 
 area: $(VENV)/extras-fpga
 	$(RUN) -m spikewright.boards.area $(ARGS)

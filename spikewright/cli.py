@@ -213,7 +213,7 @@ def board(
     virtual: Annotated[
         bool, typer.Option("--virtual", help="Simulate the board, UART pins included.")
     ] = False,
-    spec: Annotated[Path | None, typer.Option(help="Core to build, as JSON.")] = None,
+    spec: Annotated[Path | None, typer.Option(help="Core to build, as JSON, or a preset.")] = None,
     image: Annotated[Path | None, typer.Option(help="Core image whose core to build.")] = None,
 ) -> None:
     """Start a virtual board and print its serial port; Ctrl-C ends it."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from spikewright.errors import DataError, SpecError
 from spikewright.image import CoreImage
+from spikewright.presets import PRESETS
 from spikewright.spec import CoreSpec
 from spikewright.storage import check_regular, read_file, replace_file
 from spikewright.target import RunResult
@@ -38,7 +39,10 @@ _MAX_SPEC_BYTES = 1 << 20
 _SPIKES_HINT = "Write it with: numpy.savez('in.npz', spikes=spikes)  # 0 or 1 each"
 _REWARDS_HINT = "Write it with: numpy.save('rewards.npy', rewards)  # 64 stands for 1.0"
 _RESULT_HINT = "Name a file that `spikewright run -o` or `spikewright record` wrote."
-_SPEC_HINT = 'Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}'
+_SPEC_HINT = (
+    'Name a JSON file such as: {"axons": 64, "neurons": 256, "lanes": 8}; '
+    f"or a preset: {', '.join(PRESETS)}."
+)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -120,7 +124,9 @@ def read_arrays(path: Path | str) -> Arrays:
 
 
 def read_spec(path: Path | str) -> CoreSpec:
-    """Read a core specification from a JSON file. Raises :class:`SpecError`."""
+    """Read a JSON file, or take the preset of that name. Raises :class:`SpecError`."""
+    if str(path) in PRESETS:
+        return PRESETS[str(path)]
     try:
         text = read_file(path, _MAX_SPEC_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,0 +1,36 @@
+"""What learning costs on the compiled core, by the bench that measures it."""
+
+from dataclasses import replace
+
+import pytest
+
+from spikewright.files import read_spec
+from spikewright.presets import PRESETS
+from spikewright.sim.bench_learning import RATE, cost
+from spikewright.spec import CoreSpec
+
+NEUROCOREX = PRESETS["neurocorex"]
+
+
+def test_neurocorex() -> None:
+    found = cost(NEUROCOREX, window=2)
+    print(found)
+    assert found.spiking == pytest.approx(RATE, abs=0.01)
+    assert found.cycles <= 1000
+    assert found.cycles_off < found.cycles
+    assert found.cycles_a_word <= 3.0
+    assert found.synapses >= found.words > 5_000
+
+
+def test_switched_off_it_costs_no_cycle() -> None:
+    plastic = CoreSpec(plasticity="trace", reward=True, weight_words=8192)
+    static = replace(plastic, plasticity="none", reward=False)
+    for name in ("timestep_overhead", "integrate_overhead", "update_latency"):
+        assert getattr(plastic, name) == getattr(static, name)
+
+
+def test_presets_are_read_by_name() -> None:
+    assert read_spec("neurocorex") == NEUROCOREX
+    sizes = NEUROCOREX.axons, NEUROCOREX.neurons, NEUROCOREX.weight_bits
+    assert sizes == (96, 96, 8)
+    assert NEUROCOREX.weight_words == 192 * NEUROCOREX.groups
