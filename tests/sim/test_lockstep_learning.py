@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rtl import break_cores
 
 from spikewright.sim.cases import draw_case, draw_spec
 from spikewright.sim.compare import LockstepReport, lockstep
@@ -101,3 +102,30 @@ def test_the_target_learns_as_the_golden_target_does() -> None:
     rtl.run(case.spikes)
     assert rtl.learned_image().id == learned.id
     rtl.close()
+
+
+FAULTS = {
+    "changes go the wrong way": (r"falls \? (\S+) +: (\S+) ;", r"falls ? \2 : \1 ;"),
+    "weights wrap": (r"\? high : (sum\[\d+:0\])", r"? \1 : \1"),
+    "sources are listed twice": (r"~ *was_listed\d", "1'h1"),
+    "the random register stands still": (r"random <= \S+ ;", "random <= random;"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = CoreSpec(
+        axons=12, neurons=12, lanes=2, plasticity="trace", stochastic_rounding=True, trace_bits=10
+    )
+    break_cores(monkeypatch, *FAULTS[fault])
+    found = set()
+    with CoreSimulator(spec) as simulator:
+        for seed in range(20):
+            case = draw_case((11, seed), spec=spec, timesteps=60, samples=2)
+            report = lockstep(
+                case.image, case.spikes, simulator, learn=case.learn, rewards=case.rewards
+            )
+            if report.mismatch is not None:
+                found.add(report.mismatch.variable)
+    print(fault, found)
+    assert found
