@@ -187,7 +187,9 @@ class NeuronUpdate(wiring.Component):
             if spec.plastic:
                 m.d.comb += self.commit.final.eq(1)
         spikes = Cat(lane.spikes for lane in lanes)
-        saturated = Cat(lane.saturated & ~again[10] for lane in lanes)
+        saturated: Value = Cat(lane.saturated for lane in lanes)
+        if spec.winners:
+            saturated = saturated & ~again[10].replicate(spec.lanes)
         spiked = Signal()
         m.d.sync += spiked.eq(valid[-2] & ~self.flush & spikes.any())
         m.d.comb += [

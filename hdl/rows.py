@@ -177,9 +177,10 @@ class RowFetch(wiring.Component):
             m.d.sync += [
                 row_valid.eq(head_valid),
                 row.eq(head),
-                row.word_count.eq(words),
                 row_last.eq(words[1:] == 0),
             ]
+            if spec.plastic:
+                m.d.sync += row.word_count.eq(words)
         with m.Else():
             m.d.sync += row.first_word.eq(row.first_word + 1)
             if not spec.sparse:
