@@ -37,14 +37,15 @@ class FrameReceiver(wiring.Component):
     i : In(stream), ``data`` and ``error``
         Bytes from the line. Ready within nine cycles.
     o_frame : Out(stream), ``sequence``, ``command`` and ``length``
-        The oldest frame. When it is taken what is left of its payload is withdrawn.
+        The oldest frame. When it is taken what is left of its payload is withdrawn. Not in the
+        cycle of a transfer on ``o``.
     o : Out(stream), 8 bits
         Payload of the frame in ``o_frame``, byte by byte, one in four cycles.
     end : Out(1)
         ``o`` has no more bytes; told when the next byte would come.
     mark : In(1)
-        Remember how many bytes of ``o`` were taken (at first: none). Not in the cycle of a
-        transfer on ``o`` nor in the next.
+        Remember how many bytes of ``o`` were taken (at first: none). Only while a frame is shown;
+        not in the cycle of a transfer on ``o`` nor in the next.
     rewind : In(1)
         Go back to there; a byte offered on ``o`` is withdrawn. Not when ``mark`` may not be.
     error : Out(1)
