@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint train accuracy learn bench area soak hostile tools clean
+.PHONY: help demo test lint train accuracy learn bench area soak formal hostile tools clean
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make bench  speed of the core and of its models"
 	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
 	@echo "make soak   lockstep at length, resumable"
+	@echo "make formal  proofs of the link's blocks, and mutants that they catch"
 	@echo "make hostile  damaged files at length: 10,000 of each format"
 	@echo "make clean  remove build/ and .venv"
 
@@ -59,6 +60,9 @@ area: $(VENV)/extras-fpga
 
 soak: tools $(VENV)/extras-fpga
 	$(RUN) -m spikewright.sim.soak $(ARGS)
+
+formal: $(VENV)/extras-dev
+	$(RUN) tests/prove.py $(ARGS)
 
 hostile: $(VENV)/extras-torch,dev
 	$(RUN) tests/hostile.py $(ARGS)
