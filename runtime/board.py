@@ -1,5 +1,7 @@
 """A board on a serial port, as a target like any other."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,7 @@ from spikewright.image import CoreImage
 from spikewright.target import Progress, RunResult, check_rewards, check_spikes
 
 from .device import Device
+from .link import Port
 
 __all__ = ["SerialTarget"]
 
@@ -24,6 +27,8 @@ class SerialTarget:
     ----------
     name : str
         The port, with ``@`` and the baud rate if it is not 1,000,000: ``/dev/ttyUSB1@115200``.
+    via, record
+        As for :class:`spikewright.runtime.link.Link`.
 
     Raises
     ------
@@ -31,16 +36,17 @@ class SerialTarget:
         No such port, in use, not allowed, or no answer.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, via: Port | None = None, record: Path | None = None) -> None:
         self.name = name
-        port, _, baud = name.rpartition("@") if "@" in name else (name, "", "")
+        port, _, baud = name.rpartition("@") if "@" in name and via is None else (name, "", "")
         if baud and not (baud.isdecimal() and len(baud) <= _BAUD_DIGITS):
             raise LinkError(
                 f"The baud rate of {port} must be a number of up to {_BAUD_DIGITS} digits, "
                 f"not {baud[:20]!r}.",
                 hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
             )
-        self.device = Device(port, baud_hz=int(baud) if baud else LinkSpec.baud_hz)
+        baud_hz = int(baud) if baud else LinkSpec.baud_hz
+        self.device = Device(port, baud_hz=baud_hz, via=via, record=record)
 
     def load(self, image: CoreImage) -> None:
         """Load an image and verify it; see :meth:`Device.load`."""

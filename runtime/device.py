@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from spikewright.learned_image import with_learned
 from spikewright.spec import CoreSpec, Region, index_width
 from spikewright.target import check_plastic, check_rewards, check_spikes
 
-from .link import Link
+from .link import Link, Port
 from .loading import WRITE_HEAD, check_fit, check_held, load_requests, weights_fault
 from .protocol import Hello, Request
 from .readback import unpack_words
@@ -62,6 +63,8 @@ class Device(Closing):
         Line rate that the board was built for.
     retry_s : float
         As for :class:`spikewright.runtime.session.Session`.
+    via, record
+        As for :class:`spikewright.runtime.link.Link`.
 
     Raises
     ------
@@ -70,9 +73,15 @@ class Device(Closing):
     """
 
     def __init__(
-        self, port: str, *, baud_hz: int = LinkSpec.baud_hz, retry_s: float = 0.25
+        self,
+        port: str,
+        *,
+        baud_hz: int = LinkSpec.baud_hz,
+        retry_s: float = 0.25,
+        via: Port | None = None,
+        record: Path | None = None,
     ) -> None:
-        self.link = Link(port, baud_hz=baud_hz)
+        self.link = Link(port, baud_hz=baud_hz, via=via, record=record)
         self.session = Session(self.link, retry_s=retry_s)
         self._image: CoreImage | None = None
         self._is_interrupted = False  # a run that did not end well, and no clear since

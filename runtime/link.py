@@ -2,6 +2,8 @@
 
 import errno
 import time
+from pathlib import Path
+from typing import Protocol
 
 import serial
 from cobs import cobs
@@ -9,10 +11,11 @@ from fastcrc import crc32
 from serial.tools import list_ports
 
 from spikewright.closing import Closing
-from spikewright.errors import LinkError
+from spikewright.errors import DataError, LinkError
 from spikewright.frames import BITS_A_BYTE, CRC_SIZE, LinkSpec
+from spikewright.recording import Recorder
 
-__all__ = ["BAUD_HZ", "Link", "available_ports", "decode_frame", "encode_frame"]
+__all__ = ["BAUD_HZ", "Link", "Port", "available_ports", "decode_frame", "encode_frame"]
 
 BAUD_HZ = (9_600, 50_000_000)
 """Line rates: on a slower one nobody would wait for an image."""
@@ -51,6 +54,23 @@ def available_ports() -> list[str]:
     ]
 
 
+class Port(Protocol):
+    """What is used of an open serial port, or of whatever stands in for one."""
+
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that can be read at once."""
+
+    def write(self, data: bytes, /) -> object:
+        """Send bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to so many bytes; fewer if none come for a moment."""
+
+    def close(self) -> None:
+        """Give the port back. Harmless if done twice."""
+
+
 class Link(Closing):
     """An open serial port, exclusive, that carries frames.
 
@@ -60,6 +80,10 @@ class Link(Closing):
         Name of the port, such as ``/dev/ttyUSB1`` or ``COM3``.
     baud_hz : int
         Line rate, 8N1.
+    via : Port, optional
+        What to use in place of the serial port of that name.
+    record : Path, optional
+        A file that gets all that goes over the line; see :mod:`spikewright.recording`.
 
     Attributes
     ----------
@@ -70,9 +94,18 @@ class Link(Closing):
     ------
     LinkError
         No such port (those that there are get listed), in use, not allowed, or no serial port.
+    DataError
+        The recording cannot be written.
     """
 
-    def __init__(self, port: str, *, baud_hz: int = LinkSpec.baud_hz) -> None:
+    def __init__(
+        self,
+        port: str,
+        *,
+        baud_hz: int = LinkSpec.baud_hz,
+        via: Port | None = None,
+        record: Path | None = None,
+    ) -> None:
         low, high = BAUD_HZ
         if not low <= baud_hz <= high:
             raise LinkError(
@@ -85,12 +118,12 @@ class Link(Closing):
         self.damaged = 0
         self._buffer = bytearray()
         self._piece = max(1, int(_PIECE_S * baud_hz / BITS_A_BYTE))
+        self._serial = via or _open(port, baud_hz)
         try:
-            self._serial = serial.Serial(
-                port, baud_hz, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
-            )
-        except (OSError, ValueError) as error:
-            raise _cannot_open(port, baud_hz, error) from None
+            self._recorder = Recorder(record, baud_hz=baud_hz) if record else None
+        except DataError:
+            self._serial.close()
+            raise
 
     def send(self, frames: bytes) -> None:
         """Write encoded frames.
@@ -102,7 +135,10 @@ class Link(Closing):
         """
         try:
             for first in range(0, len(frames), self._piece):
-                self._serial.write(frames[first : first + self._piece])
+                piece = frames[first : first + self._piece]
+                if self._recorder:
+                    self._recorder.sent(piece)
+                self._serial.write(piece)
         except serial.SerialTimeoutException:
             raise LinkError(
                 f"Port {self.port} took no bytes for {_WRITE_TIMEOUT_S:g} s.",
@@ -133,6 +169,8 @@ class Link(Closing):
                 data += self._serial.read(self._serial.in_waiting)
             except OSError as error:
                 raise self._vanished(error) from None
+            if self._recorder:
+                self._recorder.received(data)
             self.bytes_in += len(data)
             self._buffer += data
 
@@ -161,6 +199,18 @@ class Link(Closing):
     def close(self) -> None:
         """Give the port back. Harmless if done twice."""
         self._serial.close()
+        if self._recorder:
+            self._recorder.close()
+
+
+def _open(port: str, baud_hz: int) -> Port:
+    try:
+        opened: Port = serial.Serial(
+            port, baud_hz, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
+        )
+    except (OSError, ValueError) as error:
+        raise _cannot_open(port, baud_hz, error) from None
+    return opened
 
 
 def _cannot_open(port: str, baud_hz: int, error: OSError | ValueError) -> LinkError:
