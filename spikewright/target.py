@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy.typing as npt
 
 from spikewright.errors import SpikewrightError
 from spikewright.image import CoreImage
+from spikewright.recording import read_recording
 from spikewright.spec import CoreSpec
 
 __all__ = [
@@ -214,22 +217,34 @@ def able_to_learn(target: Target) -> LearningTarget:
     return target
 
 
-def open_target(name: str, *, report: Report | None = None) -> Target:
+def open_target(name: str, *, report: Report | None = None, record: Path | None = None) -> Target:
     """Open a target by name.
 
     Parameters
     ----------
     name : str
         ``golden``, ``verilator``, ``virtual`` (the Verilated top behind a pseudo-terminal that is
-        started for this target once an image is loaded), or a serial port such as ``/dev/ttyUSB1``.
+        started for this target once an image is loaded), a serial port such as ``/dev/ttyUSB1``,
+        or ``replay:FILE``: the device of a recorded session.
     report : callable
         Told when a model has to be compiled first.
+    record : Path, optional
+        Of a target behind a serial port: a file that gets all that goes over the line.
 
     Raises
     ------
     LinkError
         A serial port that is not there or does not answer.
+    DataError
+        A recording that cannot be read or written.
+    SpikewrightError
+        ``record`` for a target that has no line.
     """
+    if record is not None and name in ("golden", "verilator"):
+        raise SpikewrightError(
+            f"Target {name!r} has no serial line to record.",
+            hint="Record target 'virtual' or a serial port.",
+        )
     if name == "golden":
         from spikewright.sim.golden import GoldenTarget
 
@@ -243,5 +258,11 @@ def open_target(name: str, *, report: Report | None = None) -> Target:
     if name == "virtual":
         from spikewright.sim.virtual import VirtualTarget
 
-        return VirtualTarget(SerialTarget, report=report)
-    return SerialTarget(name)
+        return VirtualTarget(partial(SerialTarget, record=record), report=report)
+    scheme, _, file = name.partition(":")
+    if scheme == "replay" and file:
+        from spikewright.runtime.inprocess import LinePort
+        from spikewright.sim.replay import Replay
+
+        return SerialTarget(name, via=LinePort(Replay(read_recording(file))), record=record)
+    return SerialTarget(name, record=record)
