@@ -33,7 +33,9 @@ Spikes = Annotated[
         help="Input spikes: .npz with an array 'spikes' of 0 and 1, [samples, timesteps, axons]."
     ),
 ]
-TargetName = Annotated[str, typer.Option(help="golden, verilator, virtual, or a serial port.")]
+TargetName = Annotated[
+    str, typer.Option(help="golden, verilator, virtual, a serial port, or replay:FILE.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Verbose = Annotated[
     int,

@@ -135,6 +135,10 @@ def run(
     record_v: Annotated[
         bool, typer.Option("--record-v", help="Keep membrane potentials too.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="File for all bytes of the serial line, for --target replay:FILE."),
+    ] = None,
 ) -> None:
     """Run input spikes through an image on a target."""
     import time
@@ -146,7 +150,7 @@ def run(
 
     core = CoreImage.load(image)
     stimulus = fit_spikes(read_spikes(spikes), core)
-    device = open_target(target, report=console.note)
+    device = open_target(target, report=console.note, record=record)
     try:
         started = time.perf_counter()
         with console.progress(f"Loading on {target}"):
@@ -215,8 +219,23 @@ def board(
     ] = False,
     spec: Annotated[Path | None, typer.Option(help="Core to build, as JSON, or a preset.")] = None,
     image: Annotated[Path | None, typer.Option(help="Core image whose core to build.")] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Be the device of a session that run --record wrote.")
+    ] = None,
 ) -> None:
     """Start a virtual board and print its serial port; Ctrl-C ends it."""
+    if replay:
+        from spikewright.recording import read_recording
+        from spikewright.sim.replay import Replay
+        from spikewright.sim.terminal import Terminal
+
+        recorded = Replay(read_recording(replay))
+        with Terminal(recorded) as terminal:
+            console.result({"port": terminal.path, "requests": len(recorded)}, terminal.path)
+            console.note(f"This port replays {len(recorded)} requests until Ctrl-C.")
+            with suppress(KeyboardInterrupt):
+                terminal.wait()
+        return
     if not virtual:
         raise typer.BadParameter("A real board needs no command: run --target takes its port.")
     if spec and image:

@@ -487,6 +487,27 @@ def test_board_runs_an_image_and_ends_with_ctrl_c(
         assert np.array_equal(a["spikes"], b["spikes"])
 
 
+def test_session_is_recorded_and_replayed(
+    cli: Cli, files: Path, image: Path, tmp_path: Path
+) -> None:
+    run = ("run", image, "--spikes", files / "in.npz", "-q", "--target")
+    session = tmp_path / "session.txt"
+    wanted = cli.json(*run, "virtual", "--record", session)
+    replayed = cli.json(*run, f"replay:{session}")
+    assert replayed["spikes"] == wanted["spikes"]
+    assert session.read_text().startswith("spikewright session 1\nbaud_hz 1000000\n0.0")
+    text = cli.error(
+        "run", image, "--spikes", files / "in.npz", "--record-v", "--target", f"replay:{session}"
+    )
+    assert "differs from the recording" in text
+    with process("board", "--replay", session, "--json", "-q") as board:
+        assert board.stdout is not None
+        port = json.loads("".join(iter(board.stdout.readline, "}\n")) + "}")["port"]
+        assert cli.json(*run, port)["spikes"] == wanted["spikes"]
+        board.send_signal(signal.SIGINT)
+        assert board.wait(timeout=10) == 0
+
+
 def test_ctrl_c_ends_a_run_without_a_traceback(image: Path, tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "in.npz", spikes=np.ones((1, 400_000, 4), bool))
     output = tmp_path / "out.npz"
