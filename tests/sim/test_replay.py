@@ -7,11 +7,14 @@ import pytest
 from faulty import FaultyLine, Rates
 
 from spikewright.errors import DataError, LinkError, MismatchError, SpikewrightError
-from spikewright.frames import LinkSpec
+from spikewright.frames import Command, LinkSpec
 from spikewright.recording import Piece, Recording, read_recording
 from spikewright.runtime.board import SerialTarget
 from spikewright.runtime.device import Device
 from spikewright.runtime.inprocess import LinePort
+from spikewright.runtime.link import Link
+from spikewright.runtime.protocol import Request
+from spikewright.runtime.session import Session
 from spikewright.sim.cases import Case, draw_case
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.replay import Replay
@@ -112,6 +115,22 @@ def test_other_request_is_told_where_it_differs(
         pytest.raises(MismatchError, match=r"it is COUNTERS, recorded was HELLO\."),
     ):
         device.counters()
+
+
+def test_other_byte_and_one_request_too_many(tmp_path: Path) -> None:
+    def requests(line: Line, *groups: int, record: Path | None = None) -> None:
+        with Link("model", via=LinePort(line), record=record) as link:
+            session = Session(link)
+            for group in groups:
+                session.request(Request(Command.RECORD, first_group=group, group_count=1))
+
+    requests(DeviceModel(SPEC, LINK), 1, 3, record=tmp_path / "session.txt")
+    recording = read_recording(tmp_path / "session.txt")
+    requests(Replay(recording), 1, 3)
+    with pytest.raises(MismatchError, match="byte 0 of RECORD is 0x02, recorded was 0x03"):
+        requests(Replay(recording), 1, 2)
+    with pytest.raises(MismatchError, match=r"ends after 3 requests; .* another: RECORD\."):
+        requests(Replay(recording), 1, 3, 5)
 
 
 def test_host_at_a_port_sees_it_vanish(case: Case, recorded: tuple[Path, list[bytes]]) -> None:
