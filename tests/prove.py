@@ -33,14 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
                 for size in claim.sizes:
                     status.update(f"{claim.name} {size}: proof")
                     rows.append(proof(claim, size))
-                status.update(f"{claim.name}: mutant")
-                rows[-len(claim.sizes)]["mutant"] = mutant(claim)
+                status.update(f"{claim.name}: mutants")
+                rows[-len(claim.sizes)]["mutants"] = mutants(claim)
     except SpikewrightError as error:
         console.print(str(error), markup=False)
         return 1
     FOLDER.with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
     Console().print(table(rows))
-    good = all(row["proved"] and row.get("mutant", {}).get("caught", True) for row in rows)
+    caught = [mutant["caught"] for row in rows for mutant in row.get("mutants", ())]
+    good = all(row["proved"] for row in rows) and all(caught)
     if not good:
         console.print(f"Not everything holds; traces are in {FOLDER}.")
     return 0 if good else 1
@@ -63,25 +64,30 @@ def proof(claim: Claim, size: str) -> dict[str, Any]:
     }
 
 
-def mutant(claim: Claim) -> dict[str, Any]:
-    """Find a trace that shows the fault of a claim's mutant."""
-    folder = FOLDER / f"{claim.name} mutant".replace(" ", "-")
-    outcome = break_it(claim.false(), depth=claim.depth, folder=folder)
-    return {"caught": outcome.status == "FAIL", **asdict(claim.mutant), **asdict(outcome)}
+def mutants(claim: Claim) -> list[dict[str, Any]]:
+    """Find traces that show the faults of a claim's mutants."""
+    found = []
+    for number, mutant in enumerate(claim.mutants, start=1):
+        folder = FOLDER / f"{claim.name} mutant {number}".replace(" ", "-")
+        outcome = break_it(claim.false(mutant), depth=claim.depth, folder=folder)
+        found.append({"caught": outcome.status == "FAIL", **asdict(mutant), **asdict(outcome)})
+    return found
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    made = Table("claim", "for", "induction", "seconds", "mutant", show_lines=True)
+    made = Table("claim", "for", "induction", "seconds", "mutants", show_lines=True)
     for name, group in itertools.groupby(rows, key=lambda row: row["claim"]):
         proofs = list(group)
-        fault = proofs[0]["mutant"]
-        caught = f"caught in cycle {fault['steps']}" if fault["caught"] else "NOT CAUGHT"
+        faults = proofs[0]["mutants"]
         made.add_row(
             f"[bold]{name}[/]: {proofs[0]['says']}",
             "\n".join(row["size"] for row in proofs),
             "\n".join(f"k = {row['steps']}" if row["proved"] else row["status"] for row in proofs),
             "\n".join(f"{row['seconds']:.1f}" for row in proofs),
-            f"{caught}, {fault['seconds']:.0f} s",
+            "\n".join(
+                f"caught in cycle {fault['steps']}" if fault["caught"] else "NOT CAUGHT"
+                for fault in faults
+            ),
         )
     return made
 

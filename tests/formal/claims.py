@@ -1,4 +1,4 @@
-"""All that is proved, each with sizes to prove it for, and a fault that breaks it."""
+"""All that is proved, each with sizes to prove it for, and faults that break it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -31,10 +31,10 @@ class Claim:
     block : Block
     checker : callable
         Makes the checker from the block and a size.
-    mutant : Mutant
-        A fault in the block's module, put in at the first size.
+    mutants : tuple of Mutant
+        Faults in the block's module, each put in at the first size.
     depth : int
-        Cycles from the initial state in which the mutant is to be caught.
+        Cycles from the initial state in which a mutant is to be caught.
     sizes : mapping of str to mapping
         Parameters of the checker by how the table calls them.
     window : int
@@ -45,7 +45,7 @@ class Claim:
     says: str
     block: Block
     checker: Callable[..., Checker]
-    mutant: Mutant
+    mutants: tuple[Mutant, ...]
     depth: int
     sizes: Mapping[str, Mapping[str, object]]
     window: int = 4
@@ -54,9 +54,9 @@ class Claim:
         """The checker of the block as it is."""
         return self.checker(self.block, **self.sizes[size])
 
-    def false(self) -> Checker:
-        """The checker of the mutant, with the claim alone."""
-        mutated = replace(self.block, mutant=self.mutant)
+    def false(self, mutant: Mutant) -> Checker:
+        """The checker of a mutant, with the claim alone."""
+        mutated = replace(self.block, mutant=mutant)
         checker = self.checker(mutated, **next(iter(self.sizes.values())))
         checker.invariants = False
         return checker
@@ -93,7 +93,10 @@ CLAIMS = (
         "in order, nothing lost, nothing twice",
         _FIFO,
         FIFOChecker,
-        Mutant("inner_r_rdy & (~self.r_rdy | self.r_en)", "inner_r_rdy"),
+        (
+            Mutant("inner_r_rdy & (~self.r_rdy | self.r_en)", "inner_r_rdy"),
+            Mutant("self.w_rdy.eq(inner_level != inner_depth)", "self.w_rdy.eq(1)"),
+        ),
         depth=10,
         sizes={
             "4 words": _fifo(8, 4),
@@ -108,7 +111,10 @@ CLAIMS = (
         "bits right and in time",
         _TRANSMITTER,
         TransmitterChecker,
-        Mutant("Cat(line[1:], C(1, 1))", "Cat(line[1:], C(0, 1))"),
+        (
+            Mutant("Cat(line[1:], C(1, 1))", "Cat(line[1:], C(0, 1))"),
+            Mutant("left.eq(_DATA_BITS + 2)", "left.eq(_DATA_BITS + 1)"),
+        ),
         depth=50,
         sizes=_divisors(4, 5, 24, 100),
     ),
@@ -117,7 +123,7 @@ CLAIMS = (
         "no byte from a line low for half a bit",
         _RECEIVER,
         GlitchChecker,
-        Mutant("with m.If(rx):\n", "with m.If(0):\n"),
+        (Mutant("with m.If(rx):\n", "with m.If(0):\n"),),
         depth=50,
         sizes=_divisors(4, 5, 24, 100),
     ),
@@ -126,7 +132,10 @@ CLAIMS = (
         "every byte, once, baud off by up to 2 %",
         _RECEIVER,
         ReceiverChecker,
-        Mutant("timer.eq(self._divisor // 2 - 1)", "timer.eq(self._divisor - 1)"),
+        (
+            Mutant("timer.eq(self._divisor // 2 - 1)", "timer.eq(self._divisor - 1)"),
+            Mutant("Cat(shift[1:], rx)", "Cat(rx, shift[:-1])"),
+        ),
         depth=60,
         sizes=_divisors(4, 5, 8, 24, 100),
     ),
@@ -135,7 +144,10 @@ CLAIMS = (
         "equal to its definition",
         _CRC,
         CRCChecker,
-        Mutant("_POLYNOMIAL = 0x82F63B78", "_POLYNOMIAL = 0x82F63B79"),
+        (
+            Mutant("_POLYNOMIAL = 0x82F63B78", "_POLYNOMIAL = 0x82F63B79"),
+            Mutant("left.eq(8)", "left.eq(7)"),
+        ),
         depth=20,
         sizes={"": {}},
         window=17,
@@ -145,7 +157,7 @@ CLAIMS = (
         "intact if and only if the CRC is right",
         _CRC,
         TrailerChecker,
-        Mutant("_RESIDUE = 0x48674BC7", "_RESIDUE = 0"),
+        (Mutant("_RESIDUE = 0x48674BC7", "_RESIDUE = 0"),),
         depth=10,
         sizes={"": {}},
         window=6,
@@ -155,7 +167,10 @@ CLAIMS = (
         "as new after one delimiter",
         _COBS,
         ResyncChecker,
-        Mutant("inside.eq(0), left.eq(0)", "inside.eq(0)"),
+        (
+            Mutant("inside.eq(0), left.eq(0)", "inside.eq(0)"),
+            Mutant("[bad.eq(0), inside", "[inside"),
+        ),
         depth=12,
         sizes={"": {}},
     ),
@@ -164,7 +179,7 @@ CLAIMS = (
         "fewer bytes out than in, one end a frame",
         _COBS,
         LengthChecker,
-        Mutant("with m.Elif(zero_due):", "with m.Else():"),
+        (Mutant("with m.Elif(zero_due):", "with m.Else():"),),
         depth=12,
         sizes={"": {}},
     ),
@@ -173,7 +188,10 @@ CLAIMS = (
         "never written over what waits, never read past it",
         _FRAMES,
         BoundsChecker,
-        Mutant("port.en.eq(more & (room > 0))", "port.en.eq(more)"),
+        (
+            Mutant("port.en.eq(more & (room > 0))", "port.en.eq(more)"),
+            Mutant("offset == frame.payload.length", "offset > frame.payload.length"),
+        ),
         depth=50,
         sizes={"4 bytes": {"link": _TINY_LINK}, "4,096 bytes": {"link": _LINK}},
     ),
@@ -182,7 +200,10 @@ CLAIMS = (
         "valid only once count and digest of all bytes agree",
         _LOAD,
         LoadChecker,
-        Mutant("                self.valid.eq(0),\n", ""),
+        (
+            Mutant("                self.valid.eq(0),\n", ""),
+            Mutant("self.good.eq(0)", "self.good.eq(1)"),
+        ),
         depth=30,
         sizes={"": {}},
         window=5,
@@ -192,7 +213,10 @@ CLAIMS = (
         "no step without a valid image",
         _COMMANDS,
         RunChecker,
-        Mutant("matches(*RUNS) & ~parts.load.valid", "matches(*RUNS) & parts.load.loading"),
+        (
+            Mutant("matches(*RUNS) & ~parts.load.valid", "matches(*RUNS) & parts.load.loading"),
+            Mutant("load.commit.eq(self.end)", "load.commit.eq(1)"),
+        ),
         depth=30,
         sizes={"8 neurons": {"spec": _SMALL_SPEC, "link": _SMALL_LINK}},
         window=5,
