@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SpikewrightError as error:
         console.print(str(error), markup=False)
         return 1
+    FOLDER.parent.mkdir(parents=True, exist_ok=True)
     FOLDER.with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
     Console().print(table(rows))
     caught = [mutant["caught"] for row in rows for mutant in row.get("mutants", ())]
