@@ -23,7 +23,7 @@ from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region, index_width
 from spikewright.target import check_plastic, check_rewards, check_spikes
 
-from .link import Link
+from .link import Link, Port
 from .protocol import Hello, Request
 from .session import Session
 from .stream import RunStream, read_requests, records_in
@@ -72,8 +72,8 @@ class Device(Closing):
 
     Parameters
     ----------
-    port : str
-        Such as ``/dev/ttyUSB1``, or a virtual board's path.
+    port : str or Port
+        Such as ``/dev/ttyUSB1``, or a virtual board's path; or what else carries bytes.
     baud_hz : int
         Line rate that the board was built for.
     retry_s : float
@@ -86,7 +86,7 @@ class Device(Closing):
     """
 
     def __init__(
-        self, port: str, *, baud_hz: int = LinkSpec.baud_hz, retry_s: float = 0.25
+        self, port: str | Port, *, baud_hz: int = LinkSpec.baud_hz, retry_s: float = 0.25
     ) -> None:
         self.link = Link(port, baud_hz=baud_hz)
         self.session = Session(self.link, retry_s=retry_s)

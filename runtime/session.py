@@ -1,7 +1,6 @@
 """A windowed exchange of requests and replies that loses nothing and does nothing twice."""
 
 import secrets
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -149,9 +148,9 @@ class Session:
         """Wait for the reply to the oldest request under way, keeping those to others."""
         oldest, attempts = self._window[0], 1
         went_back = False
-        deadline = time.monotonic() + self._patience_s(attempts)
+        deadline = self.link.now() + self._patience_s(attempts)
         while oldest.reply is None:
-            wait_s = deadline - time.monotonic()
+            wait_s = deadline - self.link.now()
             body = self.link.receive(wait_s) if wait_s > 0 else None
             if body is None:
                 if attempts == _ATTEMPTS:
@@ -168,7 +167,7 @@ class Session:
                 self._retransmit(pending if pending.reply else None)
             elif pending.reply is None:
                 continue
-            deadline = time.monotonic() + self._patience_s(attempts)
+            deadline = self.link.now() + self._patience_s(attempts)
         return oldest.reply
 
     def _accept(self, body: bytes) -> _Pending | None:
