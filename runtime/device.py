@@ -154,8 +154,9 @@ class Device(Closing):
     def attach(self, image: CoreImage) -> None:
         """Go on with an image that the device holds already, and with what it learned since.
 
-        For a host that lost its link, or was stopped, while the core learned: nothing is sent, and
-        :meth:`learned_image` then gives what was learned until that moment.
+        For a host that lost its link, or was stopped, while the core learned: nothing of the image
+        is sent, and :meth:`learned_image` then gives what was learned until that moment. As after
+        a load, all neurons are recorded.
 
         Raises
         ------
@@ -177,6 +178,7 @@ class Device(Closing):
             )
         self._image = image
         self._is_interrupted = True
+        self.record()
         self._rate = worst_timestep_bytes(image.spec) / 8
 
     def _fitting(self, image: CoreImage) -> Hello:

@@ -245,6 +245,17 @@ def test_recorded_groups() -> None:
             device.session.request(Request(Command.RECORD, first_group=7, group_count=2))
 
 
+def test_who_attaches_gets_the_spikes_of_all_groups() -> None:
+    image, spikes = storm(SPEC), np.zeros((3, SPEC.axons), np.bool_)
+    with Terminal(DeviceModel(SPEC)) as port:
+        with Device(port.path, baud_hz=BAUD) as device:
+            device.load(image)
+            device.record(2, 3)
+        with Device(port.path, baud_hz=BAUD) as device:
+            device.attach(image)
+            assert device.run(spikes).spikes.all()
+
+
 @pytest.mark.parametrize(
     ("first", "count", "said"),
     [(7, 2, "2 from 7"), (-1, 2, "2 from -1"), (2, -1, "-1 from 2"), (9, None, "-1 from 9")],
