@@ -56,12 +56,15 @@ class Session:
     ----------
     retransmissions, stale : int
         Requests sent again, and whole frames dropped because they answered nothing under way.
+    slowest_s : float
+        The longest wait for the oldest reply under way so far, in vain or not.
     """
 
     def __init__(self, link: Link, *, retry_s: float = 0.25) -> None:
         self.link = link
         self.retransmissions = 0
         self.stale = 0
+        self.slowest_s = 0.0
         self._retry_s = retry_s
         self._limits: Hello | LinkSpec = LinkSpec()
         self._is_open = False
@@ -146,9 +149,15 @@ class Session:
 
     def _settle(self) -> Reply:
         """Wait for the reply to the oldest request under way, keeping those to others."""
-        oldest, attempts = self._window[0], 1
-        went_back = False
-        deadline = self.link.now() + self._patience_s(attempts)
+        began = self.link.now()
+        try:
+            return self._wait_for(self._window[0])
+        finally:
+            self.slowest_s = max(self.slowest_s, self.link.now() - began)
+
+    def _wait_for(self, oldest: _Pending) -> Reply:
+        attempts, went_back = 1, False
+        deadline = self.link.now() + self._patience_s(attempts, oldest.request)
         while oldest.reply is None:
             wait_s = deadline - self.link.now()
             body = self.link.receive(wait_s) if wait_s > 0 else None
@@ -167,7 +176,7 @@ class Session:
                 self._retransmit(pending if pending.reply else None)
             elif pending.reply is None:
                 continue
-            deadline = self.link.now() + self._patience_s(attempts)
+            deadline = self.link.now() + self._patience_s(attempts, oldest.request)
         return oldest.reply
 
     def _accept(self, body: bytes) -> _Pending | None:
@@ -184,10 +193,19 @@ class Session:
         self.stale += 1
         return None
 
-    def _patience_s(self, attempts: int) -> float:
-        """Time until the device must have answered the oldest request, at an attempt."""
+    def limit_s(self, request: Request) -> float:
+        """The longest wait for a reply, before :class:`LinkError` [s].
+
+        Each attempt lasts its time, once more if there was news of the request, and the last once
+        more for each other reply under way. Reading a serial port may take 20 ms more.
+        """
+        waits = [self._patience_s(attempt, request) for attempt in range(1, _ATTEMPTS + 1)]
+        return 2 * sum(waits) + (self._limits.window - 1) * waits[-1]
+
+    def _patience_s(self, attempts: int, request: Request) -> float:
+        """Time until the device must have answered a request, at an attempt."""
         line = 2 * BITS_A_BYTE * self._limits.window * self._limits.max_payload / self.link.baud_hz
-        work = self._window[0].request.cycles / _SLOWEST_CLOCK_HZ
+        work = request.cycles / _SLOWEST_CLOCK_HZ
         return min(self._retry_s * 2.0 ** (attempts - 1), _LONGEST_RETRY_S) + line + work
 
     def _silence(self, command: Command) -> LinkError:
