@@ -148,6 +148,7 @@ class Device(Closing):
                 image.spec, weights, lambda read: progress and progress(written + read, total)
             )
         self._image = image
+        self.session.is_alone = True
         self._is_interrupted = False
         self._rate = worst_timestep_bytes(image.spec) / 8
 
@@ -176,9 +177,12 @@ class Device(Closing):
                 hint="It lost power, or was loaded since. Load the image, or the last snapshot, "
                 "and learn again.",
             )
+        self._image = None
+        request = Request(Command.RECORD, first_group=0, group_count=image.spec.groups)
+        self.session.request(request)
         self._image = image
+        self.session.is_alone = True
         self._is_interrupted = True
-        self.record()
         self._rate = worst_timestep_bytes(image.spec) / 8
 
     def _fitting(self, image: CoreImage) -> Hello:
@@ -245,7 +249,7 @@ class Device(Closing):
         LinkError
             The device stopped answering or makes no sense, or the port vanished.
         """
-        image = self.image
+        image = self._loaded()
         self._check_idle()
         check_spikes(spikes, image.spec, "[timesteps, axons]")
         given = None
@@ -258,10 +262,14 @@ class Device(Closing):
                 "the board.",
                 hint="Run with clear=True, or call clear() first.",
             )
+        first_timestep = None
+        if not clear:
+            first_timestep = self.hello().timestep
+            self._check_alone()
         stream = RunStream(
             image,
             spikes,
-            first_timestep=None if clear else self.hello().timestep,
+            first_timestep=first_timestep,
             max_payload=self._hello.max_payload,
             rate=self._rate,
             record_v=record_v,
@@ -308,7 +316,8 @@ class Device(Closing):
 
     def clear(self) -> None:
         """Clear the state, set the timestep to 0 and drop what is left of an interrupted run."""
-        self.session.request(Request(Command.CLEAR, cycles=self.image.spec.clear_cycles))
+        cycles = self._loaded().spec.clear_cycles
+        self.session.request(Request(Command.CLEAR, cycles=cycles))
         self._is_interrupted = False
 
     def record(self, first_group: int = 0, group_count: int | None = None) -> None:
@@ -319,7 +328,7 @@ class Device(Closing):
         SpikewrightError
             Groups that the spec has not.
         """
-        spec = self.image.spec
+        spec = self._loaded().spec
         if group_count is None:
             group_count = spec.groups - first_group
         if min(first_group, group_count) < 0 or first_group + group_count > spec.groups:
@@ -348,7 +357,7 @@ class Device(Closing):
             ``weights`` and ``delays``; ``plastic`` and ``eligibility`` where the spec has them. If
             it is sparse, ``word_group`` too, ``int64[words]``.
         """
-        image = self.image
+        image = self._loaded()
         words, lanes = image.weights.shape
         layout = image.spec.memories[Region.WEIGHTS].layout
         columns = layout.unpack(self._records(image.spec, Region.WEIGHTS, words))
@@ -372,7 +381,7 @@ class Device(Closing):
         LinkError
             The device stopped answering, or the port vanished.
         """
-        image = self.image
+        image = self._loaded()
         spec = image.spec
         check_plastic(spec)
         words = self.read_weights()
@@ -389,13 +398,13 @@ class Device(Closing):
 
     def read_state(self) -> dict[str, Array]:
         """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and others if kept."""
-        spec = self.image.spec
+        spec = self._loaded().spec
         records = self._records(spec, Region.STATE, spec.neurons)
         return spec.memories[Region.STATE].layout.unpack(records)
 
     def read_accumulators(self) -> Array:
         """Accumulators ``int64[delay_slots, neurons]``; timestep t consumes slot ``t % slots``."""
-        spec = self.image.spec
+        spec = self._loaded().spec
         memory = spec.memories[Region.ACCUMULATORS]
         records = self._records(spec, Region.ACCUMULATORS, memory.depth)
         acc = memory.layout.unpack(records)["acc"]
@@ -417,6 +426,21 @@ class Device(Closing):
             records[first:end] = records_in(spec, request, reply)
             progress(records[:end].size)
         return records
+
+    def _loaded(self) -> CoreImage:
+        """The image, still in the device as it was left. Raises ``BoardError`` or ``LinkError``."""
+        image = self.image
+        if not self.session.is_open:
+            self.hello()
+        self._check_alone()
+        return image
+
+    def _check_alone(self) -> None:
+        if not self.session.is_alone:
+            raise BoardError(
+                f"The board on {self.link.port} was used by another host, or reset.",
+                hint="Load the image again; or call attach(image), if the board still holds it.",
+            )
 
     @property
     def image(self) -> CoreImage:

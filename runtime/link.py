@@ -117,7 +117,8 @@ class SerialPort:
     def read(self, wait_s: float) -> bytes:
         """What came; waits 20 ms at most, so that a deadline is not missed by more."""
         data: bytes = self._serial.read(1)
-        return data + self._serial.read(self._serial.in_waiting)
+        data += self._serial.read(self._serial.in_waiting)
+        return data
 
     def now(self) -> float:
         """The time [s]."""

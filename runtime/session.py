@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spikewright.errors import LinkError
-from spikewright.frames import BITS_A_BYTE, Command, LinkSpec, Status
+from spikewright.frames import BITS_A_BYTE, SEQUENCES, Command, LinkSpec, Status
 
 from .link import Link, encode_frame
 from .protocol import Hello, Reply, Request, parse_reply
 
 __all__ = ["Session"]
 
-_SEQUENCES = 256
 _ATTEMPTS = 6
 """Times that a request is sent without any sign of it before the device counts as gone."""
 _LONGEST_RETRY_S = 2.0
@@ -31,10 +30,8 @@ class _Pending:
     reply: Reply | None = None
 
     def fits(self, reply: Reply) -> bool:
-        """Whether a reply may be to this request; one of an earlier session is to none."""
-        if reply.sequence != self.sequence or reply.command is not self.request.command:
-            return False
-        return reply.head.get("nonce") == self.request.head.get("nonce")
+        """Whether a reply is to this request; one of another session has another number."""
+        return reply.sequence == self.sequence and reply.command is self.request.command
 
 
 class Session:
@@ -56,6 +53,9 @@ class Session:
     ----------
     retransmissions, stale : int
         Requests sent again, and whole frames dropped because they answered nothing under way.
+    is_alone : bool
+        No other host used the device, and it was not reset, between the sessions since this was
+        set. At first it is not.
     slowest_s : float
         The longest wait for the oldest reply under way so far, in vain or not.
     """
@@ -64,11 +64,13 @@ class Session:
         self.link = link
         self.retransmissions = 0
         self.stale = 0
+        self.is_alone = False
         self.slowest_s = 0.0
         self._retry_s = retry_s
         self._limits: Hello | LinkSpec = LinkSpec()
         self._is_open = False
-        self._sequence = 0
+        self._first = 0  # number of the session's first request
+        self._sequence = 0  # of the next one
         self._window: deque[_Pending] = deque()
 
     def open(self) -> Hello:
@@ -80,15 +82,25 @@ class Session:
             No answer, bytes that are no frames, or a device of another protocol version.
         """
         self._is_open = False
+        oldest = self._window[0].sequence if self._window else self._sequence
+        unknown = (self._sequence - oldest) % SEQUENCES  # requests that may have been done or not
+        was_alone, self.is_alone = self.is_alone, False
         self._window.clear()
-        self._sequence = secrets.randbelow(_SEQUENCES)
-        self._window.append(self._number(Request(Command.HELLO, nonce=secrets.randbits(32))))
+        self._sequence = opening = secrets.randbelow(SEQUENCES)
+        self._window.append(self._number(Request(Command.HELLO)))
         self._transmit()
         hello = Hello.of(self._settle().check())
         self._window.clear()
+        self.is_alone = was_alone and (hello.first - opening - oldest) % SEQUENCES <= unknown
         self._limits = hello
+        self._first = self._sequence = hello.first
         self._is_open = True
         return hello
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next request goes on with this session; if not, it opens another."""
+        return self._is_open
 
     def request(self, request: Request) -> Reply:
         """Do one request. Raises :class:`BoardError` unless its status is OK, and ``LinkError``."""
@@ -121,7 +133,7 @@ class Session:
 
     def _number(self, request: Request) -> _Pending:
         sequence = self._sequence
-        self._sequence = (sequence + 1) % _SEQUENCES
+        self._sequence = (sequence + 1) % SEQUENCES
         return _Pending(request, sequence, encode_frame(request.body(sequence)))
 
     def _has_room(self, size: int) -> bool:
@@ -186,12 +198,24 @@ class Session:
             if reply is None or pending.reply is not None:
                 continue
             if reply.status is Status.OUT_OF_ORDER and reply.sequence == pending.sequence:
+                if pending.request.command is not Command.HELLO:
+                    self._check_expected(int.from_bytes(reply.data, "little"))
                 return pending
             if pending.fits(reply):
                 pending.reply = reply
                 return pending
         self.stale += 1
         return None
+
+    def _check_expected(self, sequence: int) -> None:
+        """See that the device, which refused a request, expects one of this session."""
+        numbers = (self._sequence - self._first) % SEQUENCES
+        if (sequence - self._first) % SEQUENCES > numbers:
+            raise LinkError(
+                f"The device on {self.link.port} left this session: another host opened one, or "
+                "it was reset.",
+                hint="Use the port from one host only, and load the image again.",
+            )
 
     def limit_s(self, request: Request) -> float:
         """The longest wait for a reply, before :class:`LinkError` [s].

@@ -131,7 +131,7 @@ class Cut:
         *frames, self.open = (self.open + data).split(b"\0")
         for frame in filter(None, frames):
             body = decode_frame(frame)
-            self.left -= body is not None and body[1] == Command.LEARN
+            self.left -= body is not None and body[4] == Command.LEARN
             out += self.device.exchange(frame + b"\0") if self.left > 0 else b""
         return out
 
