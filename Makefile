@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint train accuracy learn bench area soak hostile tools clean
+.PHONY: help demo test lint train accuracy learn bench area soak hostile link tools clean
 .NOTPARALLEL:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
 	@echo "make soak   lockstep at length, resumable"
 	@echo "make hostile  damaged files at length: 10,000 of each format"
+	@echo "make link   faults on the serial link at length, resumable: 10 million frames"
 	@echo "make clean  remove build/ and .venv"
 
 demo: tools $(VENV)/extras-fpga,demo
@@ -59,6 +60,9 @@ soak: tools $(VENV)/extras-fpga
 
 hostile: $(VENV)/extras-torch,dev
 	$(RUN) tests/hostile.py $(ARGS)
+
+link: tools $(VENV)/extras-dev
+	$(RUN) tests/link_soak.py $(ARGS)
 
 tools:
 	@for tool in g++ perl; do \
