@@ -12,6 +12,7 @@ from faulty import FaultyLine, Rates
 from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
 from spikewright.frames import Command, LinkSpec
 from spikewright.image import CoreImage
+from spikewright.runtime import stream
 from spikewright.runtime.board import SerialTarget
 from spikewright.runtime.device import Device, DeviceRun
 from spikewright.runtime.link import decode_frame, encode_frame
@@ -272,6 +273,28 @@ def test_a_pause_in_the_middle_of_a_timestep_larger_than_a_frame() -> None:
     with connect(DeviceModel(image.spec, LinkSpec(max_payload=64))) as device:
         device.load(image)
         assert_golden(device.run(spikes), image, spikes)
+
+
+@pytest.mark.parametrize(("grows", "are_two"), [(1 << 31, True), (1, False)])
+def test_counters_are_read_before_they_wrap(
+    grows: int, are_two: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once before and once after a run, unless it is so long that they could wrap."""
+    monkeypatch.setattr(stream, "_COUNTED", grows)
+    case = busy_case(7, timesteps=300)
+    model = DeviceModel(SPEC, LinkSpec(max_payload=64), room=1 << 16)
+    line = FaultyLine(model, Rates(), seed=0)
+    with Device(SimulatedPort(line)) as device:
+        device.load(case.image)
+        for name in model.counters:
+            model.counters[name] = (1 << 32) - 5
+        before = len(line.requests)
+        assert_golden(device.run(case.spikes[0]), case.image, case.spikes[0])
+    bodies = [decode_frame(frame) for frame in line.requests[before:]]
+    commands = [body[4] for body in bodies if body]
+    assert commands.count(Command.RUN) > 20
+    assert (commands.count(Command.COUNTERS) == 2) == are_two
+    assert commands.count(Command.COUNTERS) <= commands.count(Command.RUN) + 2
 
 
 def test_recorded_groups() -> None:
