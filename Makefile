@@ -51,6 +51,7 @@ learn: tools $(VENV)/extras-fpga,demo
 
 bench: tools $(VENV)/extras-dev
 	$(RUN) -m spikewright.sim.bench $(ARGS)
+	$(RUN) -m spikewright.linkbench
 
 area: $(VENV)/extras-fpga
 	$(RUN) -m spikewright.boards.area $(ARGS)

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = (
-    *("arguments", "cli", "compilation", "console", "cost", "doctor", "inspection", "summary"),
+    *("arguments", "cli", "compilation", "console", "cost", "doctor", "inspection"),
+    *("linkbench", "summary"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
 LIGHT = ("arguments", "compilation", "console", "errors", "inspection")
