@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint train accuracy learn bench area soak formal hostile tools clean
+.PHONY: help demo test lint train accuracy learn bench area soak formal hostile link tools clean
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make soak   lockstep at length, resumable"
 	@echo "make formal  proofs of the link's blocks, and mutants that they catch"
 	@echo "make hostile  damaged files at length: 10,000 of each format"
+	@echo "make link   faults on the serial link at length, resumable: 10 million frames"
 	@echo "make clean  remove build/ and .venv"
 
 demo: tools $(VENV)/extras-fpga,demo
@@ -53,7 +54,8 @@ learn: tools $(VENV)/extras-fpga,demo
 
 bench: tools $(VENV)/extras-dev
 	$(RUN) -m spikewright.sim.bench $(ARGS)
-	$(RUN) -m spikewright.sim.bench_learning
+	$(RUN) -m spikewright.learnbench
+	$(RUN) -m spikewright.linkbench
 
 area: $(VENV)/extras-fpga
 	$(RUN) -m spikewright.boards.area $(ARGS)
@@ -66,6 +68,9 @@ formal: $(VENV)/extras-dev
 
 hostile: $(VENV)/extras-torch,dev
 	$(RUN) tests/hostile.py $(ARGS)
+
+link: tools $(VENV)/extras-dev
+	$(RUN) tests/link_soak.py $(ARGS)
 
 tools:
 	@for tool in g++ perl; do \

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
+    REQUEST,
     REQUEST_PAYLOADS,
     RUNS,
     Command,
@@ -105,7 +106,7 @@ class CommandDecoder(wiring.Component):
             "end": In(1),
             "mark": Out(1),
             "rewind": Out(1),
-            "sequence": Out(8),
+            "sequence": Out(struct(REQUEST)["sequence"].shape),
             "o": Out(stream.Signature(8)),
             "o_send": Out(stream.Signature(SEND)),
             "locked": In(1),
@@ -168,7 +169,6 @@ class CommandDecoder(wiring.Component):
         frame = self.i_frame.payload
         runner, encoder, records, writer = parts.runner, parts.encoder, parts.records, parts.writer
         read = parts.request(Command.READ)
-        nonce = parts.request(Command.HELLO).nonce
         wiring.connect(m, records.host, wiring.flipped(self.host))
         wiring.connect(m, writer.counters, wiring.flipped(self.counters))
         wiring.connect(m, encoder.o, writer.i_spikes)
@@ -176,7 +176,6 @@ class CommandDecoder(wiring.Component):
         m.d.comb += [
             parts.sequence.sequence.eq(frame.sequence),
             parts.sequence.hello.eq(parts.is_hello),
-            parts.sequence.nonce.eq(nonce),
             records.request.write.eq(frame.command == Command.WRITE),
             records.request.region.eq(read.region),
             records.request.index.eq(read.index),
@@ -192,7 +191,7 @@ class CommandDecoder(wiring.Component):
             encoder.spikes.eq(self.spikes),
             encoder.end.eq(runner.flush),
             writer.command.eq(frame.command),
-            writer.nonce.eq(nonce),
+            writer.first.eq(parts.sequence.expected),
             writer.image_valid.eq(parts.load.valid),
             writer.image_id.eq(parts.load.image_id),
             writer.level.eq(encoder.level),
@@ -201,7 +200,7 @@ class CommandDecoder(wiring.Component):
             self.o_send.payload.reply.eq(parts.reply),
             self.o_send.payload.command.eq(frame.command),
             self.o_send.payload.status.eq(parts.status),
-            self.o_send.payload.refusal.eq(parts.sequence.expected),
+            self.o_send.payload.expected.eq(parts.sequence.expected),
         ]
         for sink in (runner.i, records.i, parts.load.i_write, parts.load.i_commit):
             m.d.comb += sink.payload.eq(self.i.payload)

@@ -45,7 +45,7 @@ class ReplyWriter(wiring.Component):
         Of the reply, from a cycle before ``start``. All inputs must hold until done.
     done : Out(1)
         Nothing is being written.
-    nonce, image_valid, image_id, timestep : In
+    first, image_valid, image_id, timestep : In
         What the heads say, besides constants.
     counters : Out
         :class:`CounterPort`.
@@ -70,7 +70,7 @@ class ReplyWriter(wiring.Component):
             "start": In(1),
             "command": In(8),
             "done": Out(1),
-            "nonce": In(_HELLO["nonce"].shape),
+            "first": In(_HELLO["first"].shape),
             "image_valid": In(1),
             "image_id": In(_HELLO["image_id"].shape),
             "timestep": In(_RUN["timestep"].shape),
@@ -134,7 +134,7 @@ class ReplyWriter(wiring.Component):
         m.d.sync += run.pending.eq(Mux(self.level > self._most, self.level - self._most, 0))
         m.d.comb += [
             *(hello[name].eq(value) for name, value in self._constants.items()),
-            hello.nonce.eq(self.nonce),
+            hello.first.eq(self.first),
             hello.image_valid.eq(self.image_valid),
             hello.image_id.eq(Mux(self.image_valid, self.image_id, HELLO_NONE)),
             hello.timestep.eq(self.timestep),

@@ -22,11 +22,12 @@ class Reply(enum.Enum, shape=2):
     AGAIN = 1
     """Send the kept reply of this sequence number."""
     REFUSAL = 2
-    """Send this reply, with one byte of payload, and do not keep it."""
+    """Send this reply, with the expected number as payload, and do not keep it."""
 
 
-SEND = data.StructLayout({"reply": Reply, "command": 8, "status": 8, "refusal": 8})
-"""A reply to send; ``refusal`` is the one byte of payload of a ``REFUSAL``."""
+_SEQUENCE = struct(REPLY)["sequence"].shape
+SEND = data.StructLayout({"reply": Reply, "command": 8, "status": 8, "expected": _SEQUENCE})
+"""A reply to send; ``expected`` is the payload of a ``REFUSAL``."""
 
 
 class FrameSender(wiring.Component):
@@ -93,11 +94,11 @@ class ReplyTransmitter(wiring.Component):
 
     Members
     -------
-    sequence : In(8)
+    sequence : In
         Of the reply being written, or sent by ``i_send``.
     i : In(stream), 8 bits
         Payload of the reply, at most ``max_payload`` bytes; always ready. Not while ``locked``.
-    i_send : In(stream), ``reply``, ``command``, ``status`` and ``refusal``
+    i_send : In(stream), ``reply``, ``command``, ``status`` and ``expected``
         Ready when nothing is being sent.
     locked : Out(1)
         The slot of ``sequence`` is being sent.
@@ -110,7 +111,7 @@ class ReplyTransmitter(wiring.Component):
     def __init__(self, link: LinkSpec) -> None:
         self._link = link
         super().__init__({
-            "sequence": In(8),
+            "sequence": In(_SEQUENCE),
             "i": In(stream.Signature(8)),
             "i_send": In(stream.Signature(SEND)),
             "locked": Out(1),
@@ -137,7 +138,7 @@ class ReplyTransmitter(wiring.Component):
         header = Signal(struct(REPLY))
         length = Signal(length_shape)
         written = Signal(length_shape)
-        refusal = Signal(8)
+        expected = Signal(_SEQUENCE)
         is_refusal = Signal()
         request = self.i_send.payload
         index = Signal(length_shape)
@@ -166,8 +167,8 @@ class ReplyTransmitter(wiring.Component):
                     header.sequence.eq(self.sequence),
                     header.command.eq(request.command),
                     header.status.eq(request.status),
-                    length.eq(Mux(request.reply == Reply.REFUSAL, 1, written)),
-                    refusal.eq(request.refusal),
+                    length.eq(Mux(request.reply == Reply.REFUSAL, len(expected) // 8, written)),
+                    expected.eq(request.expected),
                     is_refusal.eq(request.reply == Reply.REFUSAL),
                 ]
                 with m.If(self.i_send.valid):
@@ -186,7 +187,7 @@ class ReplyTransmitter(wiring.Component):
                 is_end = index == REPLY.size - 1
                 m.d.comb += [
                     sender.i.valid.eq(1),
-                    sender.i.payload.data.eq(header.as_value().word_select(index[:2], 8)),
+                    sender.i.payload.data.eq(header.as_value().word_select(index[:3], 8)),
                     sender.i.payload.last.eq(is_end & (length == 0)),
                 ]
                 with m.If(sender.i.ready):
@@ -199,7 +200,9 @@ class ReplyTransmitter(wiring.Component):
                     m.next = "idle"
             with m.State("stage"):
                 staged = Signal(8)
-                m.d.sync += staged.eq(Mux(is_refusal, refusal, payload_r.data))
+                m.d.sync += staged.eq(payload_r.data)
+                with m.If(is_refusal):
+                    m.d.sync += staged.eq(expected.word_select(index[:2], 8))
                 m.d.sync += index.eq(index + 1)
                 m.next = "payload"
             with m.State("payload"):

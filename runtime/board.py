@@ -25,9 +25,10 @@ class SerialTarget:
 
     Parameters
     ----------
-    name : str
-        The port, with ``@`` and the baud rate if it is not 1,000,000: ``/dev/ttyUSB1@115200``.
-    via, record
+    name : str or Port
+        The port, with ``@`` and the baud rate if it is not 1,000,000: ``/dev/ttyUSB1@115200``; or
+        what stands in for one.
+    record
         As for :class:`spikewright.runtime.link.Link`.
 
     Raises
@@ -36,9 +37,11 @@ class SerialTarget:
         No such port, in use, not allowed, or no answer.
     """
 
-    def __init__(self, name: str, *, via: Port | None = None, record: Path | None = None) -> None:
-        self.name = name
-        port, _, baud = name.rpartition("@") if "@" in name and via is None else (name, "", "")
+    def __init__(self, name: str | Port, *, record: Path | None = None) -> None:
+        self.name = name if isinstance(name, str) else name.name
+        port, baud = name, ""
+        if isinstance(name, str) and "@" in name:
+            port, _, baud = name.rpartition("@")
         if baud and not (baud.isdecimal() and len(baud) <= _BAUD_DIGITS):
             raise LinkError(
                 f"The baud rate of {port} must be a number of up to {_BAUD_DIGITS} digits, "
@@ -46,7 +49,7 @@ class SerialTarget:
                 hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
             )
         baud_hz = int(baud) if baud else LinkSpec.baud_hz
-        self.device = Device(port, baud_hz=baud_hz, via=via, record=record)
+        self.device = Device(port, baud_hz=baud_hz, record=record)
 
     def load(self, image: CoreImage) -> None:
         """Load an image and verify it; see :meth:`Device.load`."""

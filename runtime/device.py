@@ -57,13 +57,13 @@ class Device(Closing):
 
     Parameters
     ----------
-    port : str
-        Such as ``/dev/ttyUSB1``, or a virtual board's path.
+    port : str or Port
+        Such as ``/dev/ttyUSB1``, or a virtual board's path; or what else carries bytes.
     baud_hz : int
         Line rate that the board was built for.
     retry_s : float
         As for :class:`spikewright.runtime.session.Session`.
-    via, record
+    record
         As for :class:`spikewright.runtime.link.Link`.
 
     Raises
@@ -74,14 +74,13 @@ class Device(Closing):
 
     def __init__(
         self,
-        port: str,
+        port: str | Port,
         *,
         baud_hz: int = LinkSpec.baud_hz,
         retry_s: float = 0.25,
-        via: Port | None = None,
         record: Path | None = None,
     ) -> None:
-        self.link = Link(port, baud_hz=baud_hz, via=via, record=record)
+        self.link = Link(port, baud_hz=baud_hz, record=record)
         self.session = Session(self.link, retry_s=retry_s)
         self._image: CoreImage | None = None
         self._is_interrupted = False  # a run that did not end well, and no clear since
@@ -141,14 +140,16 @@ class Device(Closing):
                 image.spec, weights, lambda read: progress and progress(written + read, total)
             )
         self._image = image
+        self.session.is_alone = True
         self._is_interrupted = False
         self._rate = worst_timestep_bytes(image.spec) / 8
 
     def attach(self, image: CoreImage) -> None:
         """Go on with an image that the device holds already, and with what it learned since.
 
-        For a host that lost its link, or was stopped, while the core learned: nothing is sent, and
-        :meth:`learned_image` then gives what was learned until that moment.
+        For a host that lost its link, or was stopped, while the core learned: nothing of the image
+        is sent, and :meth:`learned_image` then gives what was learned until that moment. As after
+        a load, all neurons are recorded.
 
         Raises
         ------
@@ -160,7 +161,11 @@ class Device(Closing):
             The device stopped answering, or the port vanished.
         """
         check_held(image, self._fitting(image), self.link.port)
+        self._image = None
+        request = Request(Command.RECORD, first_group=0, group_count=image.spec.groups)
+        self.session.request(request)
         self._image = image
+        self.session.is_alone = True
         self._is_interrupted = True
         self._rate = worst_timestep_bytes(image.spec) / 8
 
@@ -216,7 +221,7 @@ class Device(Closing):
         LinkError
             The device stopped answering or makes no sense, or the port vanished.
         """
-        image = self.image
+        image = self._loaded()
         self._check_idle()
         check_spikes(spikes, image.spec, "[timesteps, axons]")
         given = None
@@ -229,10 +234,14 @@ class Device(Closing):
                 "the board.",
                 hint="Run with clear=True, or call clear() first.",
             )
+        first_timestep = None
+        if not clear:
+            first_timestep = self.hello().timestep
+            self._check_alone()
         stream = RunStream(
             image,
             spikes,
-            first_timestep=None if clear else self.hello().timestep,
+            first_timestep=first_timestep,
             max_payload=self._hello.max_payload,
             rate=self._rate,
             record_v=record_v,
@@ -279,7 +288,8 @@ class Device(Closing):
 
     def clear(self) -> None:
         """Clear the state, set the timestep to 0 and drop what is left of an interrupted run."""
-        self.session.request(Request(Command.CLEAR, cycles=self.image.spec.clear_cycles))
+        cycles = self._loaded().spec.clear_cycles
+        self.session.request(Request(Command.CLEAR, cycles=cycles))
         self._is_interrupted = False
 
     def record(self, first_group: int = 0, group_count: int | None = None) -> None:
@@ -290,7 +300,7 @@ class Device(Closing):
         SpikewrightError
             Groups that the spec has not.
         """
-        spec = self.image.spec
+        spec = self._loaded().spec
         if group_count is None:
             group_count = spec.groups - first_group
         if min(first_group, group_count) < 0 or first_group + group_count > spec.groups:
@@ -319,7 +329,7 @@ class Device(Closing):
             ``weights`` and ``delays``; ``plastic`` and ``eligibility`` where the spec has them. If
             it is sparse, ``word_group`` too, ``int64[words]``.
         """
-        image = self.image
+        image = self._loaded()
         words = self._records(image.spec, Region.WEIGHTS, len(image.weights))
         return unpack_words(image.spec, words)
 
@@ -335,7 +345,7 @@ class Device(Closing):
         LinkError
             The device stopped answering, or the port vanished.
         """
-        image = self.image
+        image = self._loaded()
         spec = image.spec
         check_plastic(spec)
         words = self.read_weights()
@@ -353,13 +363,13 @@ class Device(Closing):
 
     def read_state(self) -> dict[str, Array]:
         """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and others if kept."""
-        spec = self.image.spec
+        spec = self._loaded().spec
         records = self._records(spec, Region.STATE, spec.neurons)
         return spec.memories[Region.STATE].layout.unpack(records)
 
     def read_accumulators(self) -> Array:
         """Accumulators ``int64[delay_slots, neurons]``; timestep t consumes slot ``t % slots``."""
-        spec = self.image.spec
+        spec = self._loaded().spec
         memory = spec.memories[Region.ACCUMULATORS]
         records = self._records(spec, Region.ACCUMULATORS, memory.depth)
         acc = memory.layout.unpack(records)["acc"]
@@ -381,6 +391,21 @@ class Device(Closing):
             records[first:end] = records_in(spec, request, reply)
             progress(records[:end].size)
         return records
+
+    def _loaded(self) -> CoreImage:
+        """The image, still in the device as it was left. Raises ``BoardError`` or ``LinkError``."""
+        image = self.image
+        if not self.session.is_open:
+            self.hello()
+        self._check_alone()
+        return image
+
+    def _check_alone(self) -> None:
+        if not self.session.is_alone:
+            raise BoardError(
+                f"The board on {self.link.port} was used by another host, or reset.",
+                hint="Load the image again; or call attach(image), if the board still holds it.",
+            )
 
     @property
     def image(self) -> CoreImage:

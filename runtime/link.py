@@ -1,4 +1,4 @@
-"""The serial port: whole frames out and in. The one place that knows pyserial."""
+"""Whole frames out and in, over a serial port. The one place that knows pyserial."""
 
 import errno
 import time
@@ -15,7 +15,15 @@ from spikewright.errors import DataError, LinkError
 from spikewright.frames import BITS_A_BYTE, CRC_SIZE, LinkSpec
 from spikewright.recording import Recorder
 
-__all__ = ["BAUD_HZ", "Link", "Port", "available_ports", "decode_frame", "encode_frame"]
+__all__ = [
+    "BAUD_HZ",
+    "Link",
+    "Port",
+    "SerialPort",
+    "available_ports",
+    "decode_frame",
+    "encode_frame",
+]
 
 BAUD_HZ = (9_600, 50_000_000)
 """Line rates: on a slower one nobody would wait for an image."""
@@ -55,33 +63,84 @@ def available_ports() -> list[str]:
 
 
 class Port(Protocol):
-    """What is used of an open serial port, or of whatever stands in for one."""
+    """The host's end of a line: bytes out and in, and the time.
 
-    @property
-    def in_waiting(self) -> int:
-        """Bytes that can be read at once."""
+    A port that is gone raises ``OSError``, one that takes no bytes ``TimeoutError``.
+    """
 
-    def write(self, data: bytes, /) -> object:
-        """Send bytes."""
+    name: str
 
-    def read(self, size: int, /) -> bytes:
-        """Up to so many bytes; fewer if none come for a moment."""
+    def write(self, data: bytes) -> None:
+        """Put bytes on the line."""
+
+    def read(self, wait_s: float) -> bytes:
+        """What came; if nothing did, wait a while for the first byte, at most so long [s]."""
+
+    def now(self) -> float:
+        """The time [s], since any moment."""
 
     def close(self) -> None:
-        """Give the port back. Harmless if done twice."""
+        """Give the line back. Harmless if done twice."""
 
 
-class Link(Closing):
-    """An open serial port, exclusive, that carries frames.
+class SerialPort:
+    """A serial port as a :class:`Port`: exclusive, 8N1.
 
     Parameters
     ----------
-    port : str
-        Name of the port, such as ``/dev/ttyUSB1`` or ``COM3``.
+    name : str
+        Such as ``/dev/ttyUSB1`` or ``COM3``.
+    baud_hz : int
+
+    Raises
+    ------
+    LinkError
+        No such port (those that there are get listed), in use, not allowed, or no serial port.
+    """
+
+    def __init__(self, name: str, baud_hz: int) -> None:
+        self.name = name
+        self._piece = max(1, int(_PIECE_S * baud_hz / BITS_A_BYTE))
+        try:
+            self._serial = serial.Serial(
+                name, baud_hz, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
+            )
+        except (OSError, ValueError) as error:
+            raise _cannot_open(name, baud_hz, error) from None
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the line."""
+        try:
+            for first in range(0, len(data), self._piece):
+                self._serial.write(data[first : first + self._piece])
+        except serial.SerialTimeoutException:
+            raise TimeoutError from None
+
+    def read(self, wait_s: float) -> bytes:
+        """What came; waits 20 ms at most, so that a deadline is not missed by more."""
+        data: bytes = self._serial.read(1)
+        data += self._serial.read(self._serial.in_waiting)
+        return data
+
+    def now(self) -> float:
+        """The time [s]."""
+        return time.monotonic()
+
+    def close(self) -> None:
+        """Give the port back. Harmless if done twice."""
+        self._serial.close()
+
+
+class Link(Closing):
+    """A line that carries frames.
+
+    Parameters
+    ----------
+    port : str or Port
+        Name of a serial port, such as ``/dev/ttyUSB1`` or ``COM3``; or whatever else carries
+        bytes, which is closed with the link.
     baud_hz : int
         Line rate, 8N1.
-    via : Port, optional
-        What to use in place of the serial port of that name.
     record : Path, optional
         A file that gets all that goes over the line; see :mod:`spikewright.recording`.
 
@@ -93,37 +152,36 @@ class Link(Closing):
     Raises
     ------
     LinkError
-        No such port (those that there are get listed), in use, not allowed, or no serial port.
+        As :class:`SerialPort`, or a baud rate out of ``BAUD_HZ``.
     DataError
         The recording cannot be written.
     """
 
     def __init__(
-        self,
-        port: str,
-        *,
-        baud_hz: int = LinkSpec.baud_hz,
-        via: Port | None = None,
-        record: Path | None = None,
+        self, port: str | Port, *, baud_hz: int = LinkSpec.baud_hz, record: Path | None = None
     ) -> None:
+        name = port if isinstance(port, str) else port.name
         low, high = BAUD_HZ
         if not low <= baud_hz <= high:
             raise LinkError(
-                f"The baud rate of {port} must be in [{low}, {high}], not {baud_hz}.",
+                f"The baud rate of {name} must be in [{low}, {high}], not {baud_hz}.",
                 hint="Give the baud rate that the board was built for, as in /dev/ttyUSB1@115200.",
             )
-        self.port = port
+        self.port = name
         self.baud_hz = baud_hz
         self.bytes_in = 0
         self.damaged = 0
         self._buffer = bytearray()
-        self._piece = max(1, int(_PIECE_S * baud_hz / BITS_A_BYTE))
-        self._serial = via or _open(port, baud_hz)
+        self._line: Port = SerialPort(port, baud_hz) if isinstance(port, str) else port
         try:
             self._recorder = Recorder(record, baud_hz=baud_hz) if record else None
         except DataError:
-            self._serial.close()
+            self._line.close()
             raise
+
+    def now(self) -> float:
+        """The time that goes by on the line [s], since any moment."""
+        return self._line.now()
 
     def send(self, frames: bytes) -> None:
         """Write encoded frames.
@@ -133,13 +191,11 @@ class Link(Closing):
         LinkError
             The port vanished or takes no bytes.
         """
+        if self._recorder:
+            self._recorder.sent(frames)
         try:
-            for first in range(0, len(frames), self._piece):
-                piece = frames[first : first + self._piece]
-                if self._recorder:
-                    self._recorder.sent(piece)
-                self._serial.write(piece)
-        except serial.SerialTimeoutException:
+            self._line.write(frames)
+        except TimeoutError:
             raise LinkError(
                 f"Port {self.port} took no bytes for {_WRITE_TIMEOUT_S:g} s.",
                 hint="Check that nothing holds the line (flow control, a stopped board).",
@@ -157,22 +213,20 @@ class Link(Closing):
         LinkError
             The port vanished.
         """
-        deadline = time.monotonic() + timeout_s
-        while True:
-            body = self._next_body()
-            if body is not None:
-                return body
-            if time.monotonic() >= deadline:
+        deadline = self.now() + timeout_s
+        while (body := self._next_body()) is None:
+            wait_s = deadline - self.now()
+            if wait_s <= 0:
                 return None
             try:
-                data = self._serial.read(1)
-                data += self._serial.read(self._serial.in_waiting)
+                data = self._line.read(wait_s)
             except OSError as error:
                 raise self._vanished(error) from None
             if self._recorder:
                 self._recorder.received(data)
             self.bytes_in += len(data)
             self._buffer += data
+        return body
 
     def _next_body(self) -> bytes | None:
         """Take the next whole frame out of the buffer, past any that are damaged."""
@@ -198,19 +252,9 @@ class Link(Closing):
 
     def close(self) -> None:
         """Give the port back. Harmless if done twice."""
-        self._serial.close()
+        self._line.close()
         if self._recorder:
             self._recorder.close()
-
-
-def _open(port: str, baud_hz: int) -> Port:
-    try:
-        opened: Port = serial.Serial(
-            port, baud_hz, timeout=_POLL_S, write_timeout=_WRITE_TIMEOUT_S, exclusive=True
-        )
-    except (OSError, ValueError) as error:
-        raise _cannot_open(port, baud_hz, error) from None
-    return opened
 
 
 def _cannot_open(port: str, baud_hz: int, error: OSError | ValueError) -> LinkError:

@@ -152,6 +152,8 @@ class Hello:
         Of the image that it holds; None if it holds no valid one.
     timestep : int
         Timesteps since its state was cleared, modulo ``frames.TIMESTEPS``.
+    first : int
+        Sequence number of the session's first request.
     """
 
     window: int
@@ -160,6 +162,7 @@ class Hello:
     build_id: str
     image_id: str | None
     timestep: int
+    first: int
 
     @classmethod
     def of(cls, reply: Reply) -> "Hello":
@@ -189,4 +192,5 @@ class Hello:
             build_id=build_id,
             image_id=image_id if head["image_valid"] else None,
             timestep=head["timestep"],
+            first=head["first"],
         )

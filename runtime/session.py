@@ -1,20 +1,18 @@
 """A windowed exchange of requests and replies that loses nothing and does nothing twice."""
 
 import secrets
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from spikewright.errors import LinkError
-from spikewright.frames import BITS_A_BYTE, Command, LinkSpec, Status
+from spikewright.frames import BITS_A_BYTE, SEQUENCES, Command, LinkSpec, Status
 
 from .link import Link, encode_frame
 from .protocol import Hello, Reply, Request, parse_reply
 
 __all__ = ["Session"]
 
-_SEQUENCES = 256
 _ATTEMPTS = 6
 """Times that a request is sent without any sign of it before the device counts as gone."""
 _LONGEST_RETRY_S = 2.0
@@ -32,10 +30,8 @@ class _Pending:
     reply: Reply | None = None
 
     def fits(self, reply: Reply) -> bool:
-        """Whether a reply may be to this request; one of an earlier session is to none."""
-        if reply.sequence != self.sequence or reply.command is not self.request.command:
-            return False
-        return reply.head.get("nonce") == self.request.head.get("nonce")
+        """Whether a reply is to this request; one of another session has another number."""
+        return reply.sequence == self.sequence and reply.command is self.request.command
 
 
 class Session:
@@ -57,16 +53,24 @@ class Session:
     ----------
     retransmissions, stale : int
         Requests sent again, and whole frames dropped because they answered nothing under way.
+    is_alone : bool
+        No other host used the device, and it was not reset, between the sessions since this was
+        set. At first it is not.
+    slowest_s : float
+        The longest wait for the oldest reply under way so far, in vain or not.
     """
 
     def __init__(self, link: Link, *, retry_s: float = 0.25) -> None:
         self.link = link
         self.retransmissions = 0
         self.stale = 0
+        self.is_alone = False
+        self.slowest_s = 0.0
         self._retry_s = retry_s
         self._limits: Hello | LinkSpec = LinkSpec()
         self._is_open = False
-        self._sequence = 0
+        self._first = 0  # number of the session's first request
+        self._sequence = 0  # of the next one
         self._window: deque[_Pending] = deque()
 
     def open(self) -> Hello:
@@ -78,15 +82,25 @@ class Session:
             No answer, bytes that are no frames, or a device of another protocol version.
         """
         self._is_open = False
+        oldest = self._window[0].sequence if self._window else self._sequence
+        unknown = (self._sequence - oldest) % SEQUENCES  # requests that may have been done or not
+        was_alone, self.is_alone = self.is_alone, False
         self._window.clear()
-        self._sequence = secrets.randbelow(_SEQUENCES)
-        self._window.append(self._number(Request(Command.HELLO, nonce=secrets.randbits(32))))
+        self._sequence = opening = secrets.randbelow(SEQUENCES)
+        self._window.append(self._number(Request(Command.HELLO)))
         self._transmit()
         hello = Hello.of(self._settle().check())
         self._window.clear()
+        self.is_alone = was_alone and (hello.first - opening - oldest) % SEQUENCES <= unknown
         self._limits = hello
+        self._first = self._sequence = hello.first
         self._is_open = True
         return hello
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next request goes on with this session; if not, it opens another."""
+        return self._is_open
 
     def request(self, request: Request) -> Reply:
         """Do one request. Raises :class:`BoardError` unless its status is OK, and ``LinkError``."""
@@ -119,7 +133,7 @@ class Session:
 
     def _number(self, request: Request) -> _Pending:
         sequence = self._sequence
-        self._sequence = (sequence + 1) % _SEQUENCES
+        self._sequence = (sequence + 1) % SEQUENCES
         return _Pending(request, sequence, encode_frame(request.body(sequence)))
 
     def _has_room(self, size: int) -> bool:
@@ -147,11 +161,17 @@ class Session:
 
     def _settle(self) -> Reply:
         """Wait for the reply to the oldest request under way, keeping those to others."""
-        oldest, attempts = self._window[0], 1
-        went_back = False
-        deadline = time.monotonic() + self._patience_s(attempts)
+        began = self.link.now()
+        try:
+            return self._wait_for(self._window[0])
+        finally:
+            self.slowest_s = max(self.slowest_s, self.link.now() - began)
+
+    def _wait_for(self, oldest: _Pending) -> Reply:
+        attempts, went_back = 1, False
+        deadline = self.link.now() + self._patience_s(attempts, oldest.request)
         while oldest.reply is None:
-            wait_s = deadline - time.monotonic()
+            wait_s = deadline - self.link.now()
             body = self.link.receive(wait_s) if wait_s > 0 else None
             if body is None:
                 if attempts == _ATTEMPTS:
@@ -168,7 +188,7 @@ class Session:
                 self._retransmit(pending if pending.reply else None)
             elif pending.reply is None:
                 continue
-            deadline = time.monotonic() + self._patience_s(attempts)
+            deadline = self.link.now() + self._patience_s(attempts, oldest.request)
         return oldest.reply
 
     def _accept(self, body: bytes) -> _Pending | None:
@@ -178,6 +198,8 @@ class Session:
             if reply is None or pending.reply is not None:
                 continue
             if reply.status is Status.OUT_OF_ORDER and reply.sequence == pending.sequence:
+                if pending.request.command is not Command.HELLO:
+                    self._check_expected(int.from_bytes(reply.data, "little"))
                 return pending
             if pending.fits(reply):
                 pending.reply = reply
@@ -185,10 +207,29 @@ class Session:
         self.stale += 1
         return None
 
-    def _patience_s(self, attempts: int) -> float:
-        """Time until the device must have answered the oldest request, at an attempt."""
+    def _check_expected(self, sequence: int) -> None:
+        """See that the device, which refused a request, expects one of this session."""
+        numbers = (self._sequence - self._first) % SEQUENCES
+        if (sequence - self._first) % SEQUENCES > numbers:
+            raise LinkError(
+                f"The device on {self.link.port} left this session: another host opened one, or "
+                "it was reset.",
+                hint="Use the port from one host only, and load the image again.",
+            )
+
+    def limit_s(self, request: Request) -> float:
+        """The longest wait for a reply, before :class:`LinkError` [s].
+
+        Each attempt lasts its time, once more if there was news of the request, and the last once
+        more for each other reply under way. Reading a serial port may take 20 ms more.
+        """
+        waits = [self._patience_s(attempt, request) for attempt in range(1, _ATTEMPTS + 1)]
+        return 2 * sum(waits) + (self._limits.window - 1) * waits[-1]
+
+    def _patience_s(self, attempts: int, request: Request) -> float:
+        """Time until the device must have answered a request, at an attempt."""
         line = 2 * BITS_A_BYTE * self._limits.window * self._limits.max_payload / self.link.baud_hz
-        work = self._window[0].request.cycles / _SLOWEST_CLOCK_HZ
+        work = request.cycles / _SLOWEST_CLOCK_HZ
         return min(self._retry_s * 2.0 ** (attempts - 1), _LONGEST_RETRY_S) + line + work
 
     def _silence(self, command: Command) -> LinkError:

@@ -28,6 +28,8 @@ _RUN_CYCLES = 1 << 20
 """Most clock cycles that a RUN may take at worst: 10 ms at 100 MHz, a second when simulated."""
 _RUN_TIMESTEPS = (1 << 16) - 1
 _COUNTER_MASK = (1 << 32) - 1
+_COUNTED = 1 << 31
+"""A counter may grow by this much, and one RUN more, before it must be read: it wraps at 2^32."""
 
 
 def worst_timestep_cycles(image: CoreImage) -> int:
@@ -141,6 +143,7 @@ class RunStream:
         self._out = bytearray()
         self._out_most = len(spikes) * worst_timestep_bytes(image.spec)
         self._last_counters: dict[str, int] = {}
+        self._grown = 0  # most that a counter has grown since it was last read
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -173,10 +176,19 @@ class RunStream:
                     yield from read_requests(
                         self._image.spec, Region.STATE, neurons, self._max_payload
                     )
-                yield Request(Command.COUNTERS)
+                # No counter grows faster than the one of synaptic operations.
+                self._grown += request.cycles * self._image.spec.lanes
+                if self._grown >= _COUNTED:
+                    yield self._read_counters()
         if not self._is_stalled:
             for _ in range(-(-self._pending // self._room_out)):
                 yield Request(Command.RUN, timestep=self._device_timestep(self._timesteps), count=0)
+        if self._grown:
+            yield self._read_counters()
+
+    def _read_counters(self) -> Request:
+        self._grown = 0
+        return Request(Command.COUNTERS)
 
     @property
     def _room_out(self) -> int:

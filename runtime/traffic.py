@@ -32,6 +32,8 @@ __all__ = ["Traffic", "load_traffic", "run_traffic", "wire_sizes"]
 
 Bools = npt.NDArray[np.bool_]
 
+_SEQUENCE_SIZE = 4
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -136,7 +138,7 @@ class _Line:
     def open(self) -> None:
         """HELLO, and the zero in front of it."""
         self._sent += 1
-        self._request(Request(Command.HELLO, nonce=0))
+        self._request(Request(Command.HELLO))
 
     def finish(self, requests: Iterable[Request]) -> None:
         """Do requests to whose replies nobody listens."""
@@ -219,11 +221,12 @@ def _pack(layout: Layout, values: Mapping[str, int]) -> bytes:
 
 
 def wire_sizes(body: bytes) -> tuple[int, int]:
-    """Least and most bytes of a frame, whatever its sequence number, the first byte, and CRC.
+    """Least and most bytes of a frame, whatever its sequence number, the first bytes, and CRC.
 
     COBS never takes fewer bytes when a byte becomes other than zero.
     """
     least, most = (
-        len(cobs.encode(filler + body[1:] + filler * CRC_SIZE)) + 1 for filler in (b"\0", b"\1")
+        len(cobs.encode(filler * _SEQUENCE_SIZE + body[_SEQUENCE_SIZE:] + filler * CRC_SIZE)) + 1
+        for filler in (b"\0", b"\1")
     )
     return least, most

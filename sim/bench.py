@@ -23,6 +23,7 @@ from .verilator import CoreRun, CoreSimulator
 __all__ = [
     "allowed_idle_cycles",
     "busy_network",
+    "example",
     "layered_network",
     "main",
     "run_rtl",
@@ -320,7 +321,7 @@ def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _example(image: Path | None, spikes: Path | None) -> tuple[CoreImage, Spikes]:
+def example(image: Path | None, spikes: Path | None) -> tuple[CoreImage, Spikes]:
     """The image for cycles an image and its input; if not given, what there is."""
     if image is None and spikes is None and all(path.is_file() for path in DIGITS):
         image, spikes = DIGITS
@@ -339,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = options.output.parent
     try:
-        image, spikes = _example(options.image, options.spikes)
+        image, spikes = example(options.image, options.spikes)
         folder.mkdir(parents=True, exist_ok=True)
         figures = measure(image, spikes, folder / "cocotb")
         write_whole(options.output, (json.dumps(figures, indent=2) + "\n").encode())

@@ -6,7 +6,16 @@ import cocotb
 import numpy as np
 from fastcrc import crc32
 
-from spikewright.frames import END, REQUEST_PAYLOADS, RUNS, SKIP, Command, Status, ring_bytes
+from spikewright.frames import (
+    END,
+    REQUEST_PAYLOADS,
+    RUNS,
+    SEQUENCES,
+    SKIP,
+    Command,
+    Status,
+    ring_bytes,
+)
 from spikewright.spec import Region, index_width
 
 from .cocotb_host import encode_spikes, payload
@@ -21,25 +30,27 @@ async def sequence_numbers(dut: Any) -> None:
     """Order, repetition, gaps, sessions and the wrap, as the model has them."""
     requests = Requests(dut, 1)
     await reset(dut, "i_frame__valid", "i__valid", "locked", "spikes_en")
-    hello = REQUEST_PAYLOADS[Command.HELLO].size
-    for sequence in (0, 1, 255):
+    for sequence in (0, 1, 255, 1 << 24, SEQUENCES - 1):
         await requests.request(sequence, Command.COUNTERS)
-    await requests.request(0, Command.HELLO, bytes(hello - 1))
-    for first in (254, 254, 7, 0):
-        nonce = requests.rng.bytes(hello)
-        await requests.request(first, Command.HELLO, nonce)
-        await requests.request(first, Command.HELLO, nonce)
-        for offset in range(1, 2 * LINK.window):
-            await requests.request(first + offset, Command.COUNTERS)
-            for near in range(-LINK.window - 2, 4):
-                if near != 1:
+    await requests.request(0, Command.HELLO, b"\0")
+    # Openings that take the first session's numbers past 0, and others not far from them.
+    for opening in (SEQUENCES - 5, 9, 9 + 1, 3 << 30, 1 << 24):
+        await requests.hello(opening)
+        await requests.hello(opening)
+        first = requests.expected
+        for offset in range(2 * LINK.window):
+            for near in (*range(-LINK.window - 2, 4), 256, 1 << 16, 1 << 24, 1 << 31):
+                if near:
                     await requests.request(first + offset + near, Command.COUNTERS)
-            await requests.request(first, Command.HELLO, nonce)
-            await requests.request(first + offset + 1 - 128, Command.HELLO, bytes(hello + 1))
-    await requests.request(99, Command.HELLO, bytes(range(hello)))
-    for sequence in range(100, 100 + 256 + LINK.window):
-        await requests.request(sequence, 0x77)
-    await requests.request(99, Command.HELLO, bytes(range(hello)))
+            await requests.request(first + offset, Command.COUNTERS)
+            await requests.request(opening, Command.HELLO)
+            await requests.request(opening, Command.COUNTERS)
+            await requests.request(first + offset + 2, Command.HELLO, b"\0")
+        requests.expected = (first + 2 * LINK.window) % SEQUENCES
+        await requests.raw(Command.HELLO, b"\0", Status.BAD_LENGTH)
+    for _ in range(LINK.window + 256):
+        await requests.raw(0x77, b"", Status.BAD_COMMAND)
+    await requests.request(1 << 24, Command.HELLO)
 
 
 @cocotb.test()
@@ -111,7 +122,7 @@ async def loads(dut: Any) -> None:
     await requests.raw(Command.WRITE, one, Status.OK)
     # The host dies, and another comes.
     requests.expected = 77
-    await requests.ask(Command.HELLO, 2)
+    await requests.hello(2)
     await requests.ask(Command.RUN, 0, 1, status=Status.NO_IMAGE)
     await requests.raw(Command.WRITE, one, Status.NOT_LOADING)
     digest = crc32.iscsi(one)
@@ -126,7 +137,7 @@ async def loads(dut: Any) -> None:
     requests.stalls = 0.3
     await requests.load()
     assert await requests.run(1, encode_spikes([[4]])) == encode_spikes([[4]])
-    await requests.ask(Command.HELLO, 3)
+    await requests.hello(3)
 
 
 @cocotb.test()
@@ -203,5 +214,5 @@ async def anything(dut: Any) -> None:
             await requests.raw(command, rng.bytes(int(rng.integers(2))), None)
         else:
             sequence = requests.expected + int(rng.integers(-LINK.window - 1, 3))
-            if sequence % 256 != requests.expected:
+            if sequence % SEQUENCES != requests.expected:
                 await requests.request(sequence, Command.COUNTERS)

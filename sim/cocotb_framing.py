@@ -9,12 +9,12 @@ from amaranth.lib import wiring
 from cobs import cobs
 from cocotb.triggers import FallingEdge, ReadOnly
 
-from spikewright.frames import REQUEST, LinkSpec
+from spikewright.frames import REQUEST, SEQUENCES, LinkSpec
 from spikewright.hdl.cobs import COBSDecoder, COBSEncoder
 from spikewright.hdl.receiver import FrameReceiver
 from spikewright.hdl.transmitter import Reply, ReplyTransmitter
 
-from .cocotb_host import decode_body, encode_frame
+from .cocotb_host import decode_body, encode_frame, request_body
 from .cocotb_streams import Sink, Source, reset
 
 __all__ = ["LINK", "Framing"]
@@ -155,7 +155,7 @@ class Receiver:
         """Read the oldest frame, from the middle of its payload twice, and give it back."""
         assert self.dut.receiver__o_frame__valid.value == 1
         fields = int(self.dut.receiver__o_frame__payload.value)
-        header = (fields & 0xFFFF).to_bytes(REQUEST.size, "little")
+        header = (fields & (1 << 8 * REQUEST.size) - 1).to_bytes(REQUEST.size, "little")
         length = fields >> 8 * REQUEST.size
         assert (header, length) == (want[: REQUEST.size], len(want) - REQUEST.size)
         self.payload.stalls = stalls
@@ -224,7 +224,8 @@ async def receive_wrong_lengths(dut: Any) -> None:
     """Too long or too short is an error even with a right CRC; frames of no bytes are nothing."""
     receiver = Receiver(dut, 6)
     await receiver.start()
-    for size in [0, 1, *range(LINK.max_payload + 3, LINK.max_payload + 12), 3 * _RING]:
+    longest = REQUEST.size + LINK.max_payload
+    for size in [*range(REQUEST.size), *range(longest + 1, longest + 10), 3 * _RING]:
         wrong = encode_frame(receiver.rng.bytes(size))
         receiver.want_errors += 1
         after = receiver.body(LINK.max_payload)
@@ -276,7 +277,7 @@ async def rewind(dut: Any) -> None:
         await receiver.settle()
         content = body[REQUEST.size :]
         marked = int(receiver.rng.integers(10))
-        for first, last in ((0, 5), (0, marked), (marked, 15), (marked, 20), (marked, 18)):
+        for first, last in ((0, 11), (0, marked), (marked, 15), (marked, 20), (marked, 18)):
             await receiver.pulse("rewind")
             receiver.payload.stalls = 0.3
             assert bytes(await receiver.payload.get(last - first)) == content[first:last]
@@ -305,12 +306,13 @@ class Transmitter:
         """Have a reply sent, after its payload was written."""
         dut = self.dut
         dut.transmitter__sequence.value = sequence
-        command, status, refusal = self.rng.bytes(3)
-        body = bytes([sequence, command, status])
+        command, status = self.rng.bytes(2)
+        expected = int(self.rng.integers(SEQUENCES))
+        body = request_body(sequence, command) + bytes([status])
         if kind is Reply.AGAIN:
             body = self.kept[sequence]
         elif kind is Reply.REFUSAL:
-            body += bytes([refusal])
+            body += expected.to_bytes(REQUEST.size - 1, "little")
         else:
             content = self.rng.bytes(int(self.rng.choice([0, 1, LINK.max_payload, 9])))
             await FallingEdge(dut.clk)
@@ -321,7 +323,7 @@ class Transmitter:
             body += content
             self.kept[sequence] = body
         self.want.append(body)
-        self.send.items.append(kind.value | command << 2 | status << 10 | refusal << 18)
+        self.send.items.append(kind.value | command << 2 | status << 10 | expected << 18)
         await self.send.drain()
 
     async def frame(self) -> bytes:
@@ -340,7 +342,7 @@ async def send_replies(dut: Any) -> None:
     sender = Transmitter(dut, 9)
     await reset(dut, "transmitter__sequence")
     sender.payload.stalls = 0.3
-    expected = 250
+    expected = SEQUENCES - 10
 
     async def collect(count: int) -> None:
         for k in range(count):
@@ -354,7 +356,7 @@ async def send_replies(dut: Any) -> None:
         sequence = expected
         if kind is Reply.AGAIN:
             sequence = expected - 1 - int(sender.rng.integers(LINK.window))
-        await sender.reply(kind, sequence % 256)
+        await sender.reply(kind, sequence % SEQUENCES)
         expected += kind is Reply.NEW
     await collected
     for _ in range(_IDLE_CYCLES):

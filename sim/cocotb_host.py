@@ -16,7 +16,9 @@ from spikewright.frames import (
     END,
     REPLY,
     REPLY_PAYLOADS,
+    REQUEST,
     REQUEST_PAYLOADS,
+    SEQUENCES,
     SKIP,
     Command,
     Status,
@@ -31,6 +33,7 @@ __all__ = [
     "encode_frame",
     "encode_spikes",
     "payload",
+    "request_body",
 ]
 
 
@@ -55,6 +58,12 @@ def payload(command: Command, *values: int, rest: bytes = b"") -> bytes:
         for field, value in zip(fields, values, strict=True)
     )
     return head + rest
+
+
+def request_body(sequence: int, command: int, content: bytes = b"") -> bytes:
+    """A request's body; the sequence number is taken modulo ``SEQUENCES``."""
+    number = (sequence % SEQUENCES).to_bytes(REQUEST.size - 1, "little")
+    return number + bytes([command]) + content
 
 
 def encode_spikes(timesteps: Iterable[Iterable[int]]) -> bytes:
@@ -166,14 +175,14 @@ class Host(Line):
     """Requests and replies, without any retry of its own."""
 
     sequence = 0
-    nonce = 0x1234_5678
+    opening = 0
 
     async def request(self, command: int, content: bytes = b"", *, sequence: int = -1) -> None:
         """Send a request with the next sequence number, or a given one."""
         if sequence < 0:
             sequence = self.sequence
-            self.sequence = (sequence + 1) % 256
-        await self.send(encode_frame(bytes([sequence, command]) + content))
+            self.sequence = (sequence + 1) % SEQUENCES
+        await self.send(encode_frame(request_body(sequence, command, content)))
 
     async def maybe_reply(self, *, timeout_us: int = 20) -> Reply | None:
         """Wait for the next reply; None if it does not come."""
@@ -199,12 +208,12 @@ class Host(Line):
         assert (reply.sequence, reply.command, reply.status) == (sequence, command, status), reply
         return reply
 
-    async def hello(self, *, sequence: int = 0) -> Reply:
+    async def hello(self) -> Reply:
         """Open a session."""
-        self.sequence = sequence
-        self.nonce += 1
-        reply = await self.ask(Command.HELLO, self.nonce)
-        assert reply.head["nonce"] == self.nonce
+        self.opening = (self.opening * 0x9E37_79B1 + 1) % SEQUENCES
+        self.sequence = self.opening
+        reply = await self.ask(Command.HELLO)
+        self.sequence = reply.head["first"]
         return reply
 
     async def quiet(self, bits: int = 400) -> None:

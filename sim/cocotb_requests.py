@@ -18,6 +18,7 @@ from spikewright.frames import (
     REPLY,
     REQUEST,
     REQUEST_PAYLOADS,
+    SEQUENCES,
     Command,
     LinkSpec,
     Status,
@@ -31,7 +32,7 @@ from spikewright.hdl.transmitter import Reply
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region
 
-from .cocotb_host import decode_body, encode_frame, payload
+from .cocotb_host import decode_body, encode_frame, payload, request_body
 from .cocotb_streams import reset
 from .device_model import DeviceModel
 
@@ -129,7 +130,7 @@ class Requests:
         await reset(
             dut, "i_frame__valid", "i__valid", "o__ready", "o_send__ready", "locked", "spikes_en"
         )
-        await requests.ask(Command.HELLO, 1)
+        await requests.hello(1)
         await requests.load()
         requests.stalls = stalls
         return requests
@@ -186,19 +187,20 @@ class Requests:
 
     def _reply(self, send: int, sequence: int, written: bytes) -> bytes:
         kind = Reply(send & 3)
-        command, status, refusal = (send >> 2).to_bytes(3, "little")
+        command, status, *expected = (send >> 2).to_bytes(2 + REQUEST.size - 1, "little")
+        head = request_body(sequence, command) + bytes([status])
         if kind is Reply.NEW:
-            body = bytes([sequence, command, status]) + written
+            body = head + written
             self.kept[sequence % LINK.window] = body
             return body
         assert not written
         if kind is Reply.AGAIN:
             return self.kept[sequence % LINK.window]
-        return bytes([sequence, command, status, refusal])
+        return head + bytes(expected)
 
     async def request(self, sequence: int, command: int, content: bytes = b"") -> bytes:
         """Send a request to both; the reply, which must be the same."""
-        body = bytes([sequence % 256, command]) + content
+        body = request_body(sequence, command, content)
         want = decode_body(self.model.exchange(encode_frame(body))[:-1])
         got = await self.execute(body)
         readable = command != Command.READ or content[:1] == bytes([Region.WEIGHTS])
@@ -219,15 +221,22 @@ class Requests:
     async def raw(self, command: int, content: bytes, status: Status | None) -> bytes:
         """Send the next request, maybe malformed; what its reply carries."""
         reply = await self.request(self.expected, command, content)
-        assert reply[0] == self.expected
-        assert status is None or reply[2] == status, Status(reply[2])
-        self.expected = (self.expected + 1) % 256
-        if reply[2] == Status.OK and command in (Command.BEGIN, Command.COMMIT, Command.CLEAR):
+        header = REPLY.unpack(reply[: REPLY.size])
+        assert header["sequence"][0] == self.expected
+        got = Status(header["status"][0])
+        assert status is None or got is status, got
+        self.expected = (self.expected + 1) % SEQUENCES
+        if got is Status.OK and command in (Command.BEGIN, Command.COMMIT, Command.CLEAR):
             self.timestep = 0
             self.has_image = command == Command.COMMIT or (
                 self.has_image and command == Command.CLEAR
             )
         return reply[REPLY.size :]
+
+    async def hello(self, sequence: int) -> None:
+        """Open a session."""
+        reply = await self.request(sequence, Command.HELLO)
+        self.expected = int.from_bytes(reply[REPLY.size :][: REQUEST.size - 1], "little")
 
     async def load(self) -> None:
         """Load the echo."""

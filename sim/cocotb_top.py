@@ -14,12 +14,28 @@ from cocotb.triggers import ClockCycles, FallingEdge, Timer
 from fastcrc import crc32
 
 from spikewright.files import read_spikes
-from spikewright.frames import HELLO_NONE, ID_SIZE, REQUEST_PAYLOADS, Command, LinkSpec, Status
+from spikewright.frames import (
+    HELLO_NONE,
+    ID_SIZE,
+    REQUEST_PAYLOADS,
+    SEQUENCES,
+    Command,
+    LinkSpec,
+    Status,
+)
 from spikewright.image import CoreImage
 from spikewright.spec import Region
 
 from .cocotb_core import FOLDER_VARIABLE
-from .cocotb_host import Host, Reply, decode_spikes, encode_frame, encode_spikes, payload
+from .cocotb_host import (
+    Host,
+    Reply,
+    decode_spikes,
+    encode_frame,
+    encode_spikes,
+    payload,
+    request_body,
+)
 from .golden import GoldenModel
 
 __all__ = ["BUILD_ID", "LINK"]
@@ -96,18 +112,19 @@ class Device(Host):
             await self.send(b"\0")
             done = len(replies)
             for k in range(done, min(done + LINK.window, len(bodies))):
-                frame = bytearray(encode_frame(bytes([(first + k) % 256]) + bodies[k]))
+                body = request_body(first + k, bodies[k][0], bodies[k][1:])
+                frame = bytearray(encode_frame(body))
                 if self.rng.random() < damage:
                     frame[int(self.rng.integers(len(frame)))] ^= 1 << int(self.rng.integers(8))
                 await self.send(bytes(frame))
             while (reply := await self.maybe_reply()) is not None:
-                expected = (first + len(replies)) % 256
+                expected = (first + len(replies)) % SEQUENCES
                 if self.rng.random() < damage:
                     continue
                 if reply.sequence == expected and reply.status != Status.OUT_OF_ORDER:
                     assert reply.status == Status.OK
                     replies.append(reply)
-        self.sequence = (first + len(bodies)) % 256
+        self.sequence = (first + len(bodies)) % SEQUENCES
         return replies
 
     async def load(self) -> None:
@@ -153,7 +170,7 @@ async def load_and_run(dut: Any) -> None:
     assert hello["spec_hash"].to_bytes(ID_SIZE, "little").hex() == device.spec.hash[: 2 * ID_SIZE]
     assert (hello["max_payload"], hello["window"]) == (LINK.max_payload, LINK.window)
     await device.load()
-    hello = (await device.hello(sequence=200)).head
+    hello = (await device.hello()).head
     assert hello["image_valid"] == dut.image_valid.value == 1
     assert hello["image_id"] == device.image_id
     await device.check_run()
@@ -181,7 +198,7 @@ async def host_killed(dut: Any) -> None:
     await device.hello()
     requests = device.load_requests()
     await device.pipeline(requests[: len(requests) // 2])
-    await device.send(encode_frame(b"\x07" + requests[-2])[:9])
+    await device.send(encode_frame(request_body(7, requests[-2][0], requests[-2][1:]))[:9])
     assert dut.active.value == 1
     await device.quiet()
     assert dut.active.value == 0
@@ -262,7 +279,7 @@ async def line_noise(dut: Any) -> None:
     device = await Device.start(dut)
     await device.hello()
     await device.load()
-    frame = encode_frame(bytes([0, Command.CLEAR]))
+    frame = encode_frame(request_body(0, Command.CLEAR))
     for k in range(12):
         for _ in range(20 * (k % 3)):
             dut.rx.value = int(device.rng.integers(2))
@@ -284,10 +301,10 @@ async def slow_and_fast_hosts(dut: Any) -> None:
     nominal = device.bit_ns
     for bit_ns in (nominal - 1, nominal + 1):
         device.bit_ns = bit_ns
-        await device.hello(sequence=bit_ns)
+        await device.hello()
         await device.ask(Command.COUNTERS)
     device.bit_ns = nominal
     for gap_bits in (1, 7, 60):
         device.gap_bits = gap_bits
-        await device.hello(sequence=gap_bits)
+        await device.hello()
         await device.ask(Command.COUNTERS)

@@ -25,6 +25,7 @@ from spikewright.frames import (
     REQUEST,
     REQUEST_PAYLOADS,
     RUNS,
+    SEQUENCES,
     SKIP,
     TIMESTEPS,
     Command,
@@ -80,7 +81,8 @@ class DeviceModel:
         self.link = link or LinkSpec()
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._line = bytearray()
-        self._opened: tuple[int, bytes] | None = None
+        self._opened: int | None = None  # the number of the session's HELLO
+        self._greeting = b""  # the reply to that, until a request follows
         self._expected = 0
         self._stored: deque[tuple[int, bytes]] = deque(maxlen=self.link.window)
         self._memories = {
@@ -129,26 +131,31 @@ class DeviceModel:
         """The reply to a whole request, done now or stored when it was."""
         header, payload = _fields(REQUEST, body), body[REQUEST.size :]
         sequence, command = header["sequence"], header["command"]
-        is_hello = command == Command.HELLO
-        is_hello &= len(payload) == REQUEST_PAYLOADS[Command.HELLO].size
-        is_repeated = is_hello and self._opened == (sequence, payload)
-        if is_hello and not is_repeated:
-            self._opened = sequence, payload
-            self._expected = sequence
+        is_hello = command == Command.HELLO and not payload
+        if is_hello and self._opened != sequence:
+            self._opened = sequence
+            self._expected = (self._expected + sequence) % SEQUENCES
             self._stored.clear()
             self._is_loading = False
+            self._greeting = self._done(sequence, command, payload)
+        if is_hello and self._greeting:
+            return self._greeting
         for stored, reply in self._stored:
-            if stored == sequence:
+            if stored == sequence and not is_hello:
                 return reply
-        if self._opened is None or is_repeated or sequence != self._expected:
-            status, answer = Status.OUT_OF_ORDER, bytes([self._expected])
-        else:
-            status, answer = self._do(command, payload)
-            self._expected = (sequence + 1) % 256
-        reply = _bytes(REPLY, sequence=sequence, command=command, status=status) + answer
-        if status is not Status.OUT_OF_ORDER:
-            self._stored.append((sequence, reply))
+        if is_hello or self._opened is None or sequence != self._expected:
+            head = _bytes(REPLY, sequence=sequence, command=command, status=Status.OUT_OF_ORDER)
+            return head + self._expected.to_bytes(4, "little")
+        reply = self._done(sequence, command, payload)
+        self._expected = (sequence + 1) % SEQUENCES
+        self._stored.append((sequence, reply))
+        self._greeting = b""
         return reply
+
+    def _done(self, sequence: int, command: int, payload: bytes) -> bytes:
+        """Do a request; its reply."""
+        status, answer = self._do(command, payload)
+        return _bytes(REPLY, sequence=sequence, command=command, status=status) + answer
 
     # Requests
 
@@ -177,10 +184,10 @@ class DeviceModel:
         }
         return handlers[command](**values)
 
-    def _hello(self, nonce: int) -> Answer:
+    def _hello(self) -> Answer:
         reply = _bytes(
             REPLY_PAYLOADS[Command.HELLO],
-            nonce=nonce,
+            first=self._expected,
             protocol=PROTOCOL_VERSION,
             window=self.link.window,
             max_payload=self.link.max_payload,

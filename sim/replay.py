@@ -7,7 +7,17 @@ from cobs import cobs
 from fastcrc import crc32
 
 from spikewright.errors import DataError, MismatchError, SpecError
-from spikewright.frames import CRC_SIZE, REPLY, REPLY_PAYLOADS, REQUEST, Command, LinkSpec, Status
+from spikewright.frames import (
+    CRC_SIZE,
+    REPLY,
+    REPLY_PAYLOADS,
+    REQUEST,
+    SEQUENCES,
+    Command,
+    LinkSpec,
+    Status,
+)
+from spikewright.layout import Layout
 from spikewright.recording import Recording
 from spikewright.spec import CoreSpec
 
@@ -15,10 +25,12 @@ from .device_model import Answer, DeviceModel
 
 __all__ = ["Replay"]
 
-_NONCE = slice(0, REPLY_PAYLOADS[Command.HELLO].fields[0].width // 8)
-_SEQUENCES = 256
+_FIRST = REPLY_PAYLOADS[Command.HELLO].fields[0].width // 8
+"""Bytes of the number that HELLO's reply begins with, that of the session's first request."""
 _LONGEST_FRAME = 2048
 """More bytes than any frame has: what goes on longer without a zero is noise."""
+_MOST_WAITING = 256
+"""Requests without a reply, more than any window has."""
 _HINT = "Replay with the driver, image, spikes and options that were recorded."
 
 
@@ -32,24 +44,16 @@ class _Exchange:
     payload: bytes
     reply: Answer | None = None
 
-    def is_again(self, other: "_Exchange") -> bool:
-        """Whether it is the same HELLO."""
-        return (self.sequence, self.payload) == (other.sequence, other.payload)
-
-    def follows(self, other: "_Exchange") -> bool:
-        """Whether it is the next of the session."""
-        return self.sequence == (other.sequence + 1) % _SEQUENCES
-
 
 class Replay(DeviceModel):
     """Answers a host as the device answered that was recorded; :meth:`exchange` is its line.
 
     Requests must come in the recorded order, with the recorded contents. What differs from session
-    to session is free: sequence numbers, the nonces of HELLOs, what is sent again and when.
+    to session is free: sequence numbers, what is sent again and when.
     Whatever harm the line did when it was recorded is left out.
 
     Behind a pseudo-terminal it is a port like any other, ``Terminal(Replay(recording))``; in
-    process it is driven through :class:`spikewright.runtime.inprocess.LinePort`.
+    process it is driven through :class:`spikewright.sim.line.SimulatedPort`.
 
     Parameters
     ----------
@@ -86,9 +90,7 @@ class Replay(DeviceModel):
                 hint=_HINT,
             )
         recorded = self._script[self.done]
-        is_hello = code == recorded.command == Command.HELLO
-        nonce = payload[_NONCE] if is_hello else b""
-        differs = "" if is_hello else _difference(recorded, code, payload)
+        differs = _difference(recorded, code, payload)
         if differs:
             raise MismatchError(
                 f"Request {number} of {len(self)} differs from the recording "
@@ -102,7 +104,9 @@ class Replay(DeviceModel):
             )
         self.done = number
         status, answer = recorded.reply
-        return status, nonce + answer[len(nonce) :]
+        if code == Command.HELLO:
+            answer = self._expected.to_bytes(_FIRST, "little") + answer[_FIRST:]
+        return status, answer
 
 
 def _difference(recorded: _Exchange, code: int, payload: bytes) -> str:
@@ -133,7 +137,8 @@ class _Script:
     def __init__(self, recording: Recording) -> None:
         self.exchanges: list[_Exchange] = []
         self._opened: _Exchange | None = None
-        self._waiting: deque[_Exchange] = deque(maxlen=_SEQUENCES)
+        self._next = 0
+        self._waiting: deque[_Exchange] = deque(maxlen=_MOST_WAITING)
         lines = {True: b"", False: b""}
         for piece in recording.pieces:
             *frames, rest = (lines[piece.to_device] + piece.data).split(b"\0")
@@ -148,30 +153,39 @@ class _Script:
         """Note a request that was not sent before: a HELLO, or the next in order."""
         if len(body) < REQUEST.size:
             return
-        request = _Exchange(time_s, body[0], body[1], body[REQUEST.size :])
-        if request.command == Command.HELLO:
-            if self._opened and request.is_again(self._opened):
+        sequence, command, payload = _split(REQUEST, body)
+        request = _Exchange(time_s, sequence, command, payload)
+        if command == Command.HELLO:
+            if self._opened and sequence == self._opened.sequence:
                 return
             self._opened = request
             self._waiting.clear()
-        elif not self.exchanges or not request.follows(self.exchanges[-1]):
+        elif sequence != self._next:
             return
+        else:
+            self._next = (sequence + 1) % SEQUENCES
         self.exchanges.append(request)
         self._waiting.append(request)
 
     def _reply(self, body: bytes) -> None:
         """Give a reply to the request that it answers."""
-        if len(body) < REPLY.size or body[2] not in list(Status):
+        if len(body) < REPLY.size or body[REPLY.size - 1] not in list(Status):
             return
-        status, payload = Status(body[2]), body[REPLY.size :]
+        sequence, command, rest = _split(REQUEST, body)
+        status, payload = Status(rest[0]), rest[1:]
         for request in self._waiting:
-            if request.reply is None and (request.sequence, request.command) == (body[0], body[1]):
-                is_foreign = payload[_NONCE] != request.payload[_NONCE]
-                if request.command == Command.HELLO and is_foreign:
-                    continue  # of an earlier session
+            if request.reply is None and (request.sequence, request.command) == (sequence, command):
                 if status is not Status.OUT_OF_ORDER:
                     request.reply = status, payload
+                    if command == Command.HELLO:
+                        self._next = int.from_bytes(payload[:_FIRST], "little")
                 return
+
+
+def _split(layout: Layout, body: bytes) -> tuple[int, int, bytes]:
+    """Sequence number, command and what follows the head of a body."""
+    head = {name: int(column[0]) for name, column in layout.unpack(body[: layout.size]).items()}
+    return head["sequence"], head["command"], body[layout.size :]
 
 
 def _body(frame: bytes) -> bytes:

@@ -20,8 +20,12 @@ struct Board {
     const uint64_t clk = bench.clock(bench.top.clk);
     uint64_t cycles = 0;
     unsigned quiet = 0;
-    unsigned driven = 0, driven_bits = 0, driven_cycles = 0;    // byte on rx, from its start bit
-    unsigned sampled = 0, sampled_bits = 0, sampled_cycles = 0;  // byte on tx
+    double bit_cycles = DIVISOR;         // of the host, whose rate may be a little off
+    unsigned driven = 0, driven_bits = 0;    // byte on rx, from its start bit
+    unsigned sampled = 0, sampled_bits = 0;  // byte on tx
+    double driven_cycles = 0, sampled_cycles = 0;  // left of the bit, and to the next sample
+    uint64_t held_cycles = 0;  // of rx at a level, whatever the host sends
+    bool held_level = true;
 
     explicit Board(uint32_t seed) : bench(seed) {
         bench.top.rx = 1;
@@ -43,23 +47,24 @@ struct Board {
     void send(uint8_t byte) {
         driven = STOP_BIT | static_cast<unsigned>(byte) << 1;
         driven_bits = BITS_A_BYTE;
-        driven_cycles = 0;
+        driven_cycles = bit_cycles;
     }
 
     // One clock cycle; whether `byte` came out.
     bool step(uint8_t& byte) {
-        const bool rx = driven_bits ? driven & 1 : 1;
+        const bool rx = held_cycles ? held_level : driven_bits ? driven & 1 : 1;
+        if (held_cycles) held_cycles--;
         if (rx != bench.top.rx) {
             bench.top.rx = rx;
             bench.settle();
         }
-        if (driven_bits && ++driven_cycles == DIVISOR) {
-            driven_cycles = 0;
+        if (driven_bits && --driven_cycles < 0.5) {
+            driven_cycles += bit_cycles;
             driven >>= 1;
             driven_bits--;
         }
         clock();
-        const bool busy = driven_bits || sampled_bits || bench.top.active || !bench.top.tx;
+        const bool busy = held_cycles || driven_bits || sampled_bits || bench.top.active || !bench.top.tx;
         quiet = busy ? 0 : quiet + 1;
         return sample(bench.top.tx, byte);
     }
@@ -69,10 +74,10 @@ struct Board {
         if (!sampled_bits) {
             if (tx) return false;
             sampled_bits = BITS_A_BYTE;
-            sampled_cycles = DIVISOR / 2;
+            sampled_cycles = bit_cycles / 2;
         }
-        if (sampled_cycles--) return false;
-        sampled_cycles = DIVISOR - 1;
+        if (--sampled_cycles >= -0.5) return false;
+        sampled_cycles += bit_cycles;
         sampled = (sampled >> 1) | (tx ? STOP_BIT : 0);
         if (--sampled_bits) return false;
         byte = static_cast<uint8_t>(sampled >> 1);
@@ -88,6 +93,16 @@ EXPORT uint64_t board_cycles(const Board* board) { return board->cycles; }
 
 // Whether anything may happen without another byte.
 EXPORT int board_active(const Board* board) { return board->quiet < QUIET_CYCLES; }
+
+// Let the host's bits be so many times as long as the device's, from now on.
+EXPORT void board_rate(Board* board, double bits) { board->bit_cycles = bits * DIVISOR; }
+
+// Hold rx at a level for some cycles.
+EXPORT void board_hold(Board* board, int level, uint64_t cycles) {
+    board->held_level = level;
+    board->held_cycles = cycles;
+    board->quiet = 0;
+}
 
 // Send `size` bytes, then go on for `cycles` or until nothing is going on. Bytes that come out
 // meanwhile go to `out`, which has room for two and for one more in the cycles of a byte; returns

@@ -15,10 +15,10 @@ from spikewright.spec import CoreSpec
 from spikewright.target import LearningTarget, Progress, RunResult
 
 from .driver import bind
-from .terminal import Terminal
+from .terminal import Line, Terminal
 from .verilate import Build, Report, build_library
 
-__all__ = ["VIRTUAL_LINK", "VirtualBoard", "VirtualTarget"]
+__all__ = ["VIRTUAL_LINK", "Pins", "VirtualBoard", "VirtualTarget"]
 
 VIRTUAL_LINK = LinkSpec(clock_hz=100_000_000, baud_hz=25_000_000)
 """Four clock cycles a bit, so that simulation spends its time on the core."""
@@ -27,8 +27,8 @@ _SLICE_CYCLES = 20_000
 """Simulated between two looks at the terminal."""
 
 
-class _Simulation:
-    """The Verilated design as a :class:`spikewright.sim.terminal.Line`."""
+class Pins:
+    """The Verilated design as a :class:`spikewright.sim.terminal.Line`, down to its pins."""
 
     def __init__(self, library: Path, seed: int, bit_cycles: int) -> None:
         pointer, u64 = ctypes.c_void_p, ctypes.c_uint64
@@ -40,6 +40,8 @@ class _Simulation:
                 ("board_cycles", u64, pointer),
                 ("board_active", ctypes.c_int, pointer),
                 ("board_run", ctypes.c_size_t, pointer, pointer, ctypes.c_size_t, u64, pointer),
+                ("board_rate", None, pointer, ctypes.c_double),
+                ("board_hold", None, pointer, ctypes.c_int, u64),
             ),
         )
         self._byte_cycles = BITS_A_BYTE * bit_cycles
@@ -54,6 +56,14 @@ class _Simulation:
     def cycles(self) -> int:
         """Clock cycles simulated so far."""
         return int(self._library.board_cycles(self._board)) if self._board else 0
+
+    def set_rate(self, bits: float) -> None:
+        """Let the host's bits be so many times as long as the device's."""
+        self._library.board_rate(self._board, bits)
+
+    def hold(self, level: int, bits: int) -> None:
+        """Keep the device's input at a level for so many bit times, whatever is sent."""
+        self._library.board_hold(self._board, level, bits * self._byte_cycles // BITS_A_BYTE)
 
     def exchange(self, data: bytes) -> bytes:
         """Send bytes, go on for a slice of time, and give the bytes that came meanwhile."""
@@ -81,6 +91,8 @@ class VirtualBoard(Closing):
         The baud rate only counts in simulated time; hosts may open the port with any.
     seed : int
         Of the content at power-up.
+    wire : callable
+        Makes the line that the serial port leads to, around the design's pins: one with faults.
     report : callable
         Given one line of text when the build takes longer than two seconds.
 
@@ -101,6 +113,7 @@ class VirtualBoard(Closing):
         link: LinkSpec = VIRTUAL_LINK,
         *,
         seed: int = 1,
+        wire: Callable[[Pins], Line] | None = None,
         report: Report | None = None,
     ) -> None:
         # Here, so that the runtime and the golden model do without the RTL's tools.
@@ -111,8 +124,8 @@ class VirtualBoard(Closing):
         verilog = to_verilog(Top(spec, link), name="board")
         build = Build(defines={"DIVISOR": link.divisor, "BITS_A_BYTE": BITS_A_BYTE})
         library = build_library(verilog, _DRIVER, top="board", build=build, report=report)
-        self._simulation = _Simulation(library, seed, link.divisor)
-        self._terminal = Terminal(self._simulation)
+        self._simulation = Pins(library, seed, link.divisor)
+        self._terminal = Terminal(wire(self._simulation) if wire else self._simulation)
 
     @property
     def path(self) -> str:

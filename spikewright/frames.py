@@ -4,12 +4,14 @@ A frame on the wire is COBS(body) followed by one zero byte. A request's body is
 header, payload, CRC-32C (Castagnoli, little-endian) of all before it; a reply's body the same with
 the ``REPLY`` header. All integers are little-endian.
 
-Sequence numbers count up modulo 256 from the HELLO that opens a session. A device executes a
-request only if its sequence number is the expected one. For one of the last ``window`` numbers of
-this session it sends the stored reply again and does nothing else; for any other it answers
-``OUT_OF_ORDER`` with the number it expects. HELLO is taken at any sequence number and opens a new
-session, unless it repeats the number and nonce of the session's own HELLO: then it is a
-retransmission, and never executed again. Damaged frames are counted and otherwise ignored.
+Sequence numbers count up modulo ``SEQUENCES``. HELLO opens a session, and has a random number of
+its own: the device adds it to the number that it would have executed next, and the sum is the
+number of the session's first request. So no number comes twice: not from two hosts, and not in a
+frame that was on its way for long. A device executes a request only if its number is the expected
+one. For one of the last ``window`` requests of this session it sends the stored reply again and
+does nothing else; for any other it answers ``OUT_OF_ORDER`` with the number that it expects. A
+HELLO with the number of the session's own is a retransmission: answered again until a request
+follows, then ``OUT_OF_ORDER``. Damaged frames are counted and otherwise ignored.
 
 Spikes are coded as bytes, timestep after timestep, ascending inside a timestep, `previous`
 starting at -1 in each: a byte b < ``SKIP`` is a spike of line ``previous + 1 + b``; ``SKIP`` adds
@@ -42,6 +44,7 @@ __all__ = [
     "REQUEST",
     "REQUEST_PAYLOADS",
     "RUNS",
+    "SEQUENCES",
     "SKIP",
     "TIMESTEPS",
     "Command",
@@ -52,12 +55,13 @@ __all__ = [
     "worst_timestep_bytes",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 BITS_A_BYTE = 10
 """Bit times of a byte on the line: start, eight data bits, stop (8N1)."""
 CRC_SIZE = 4
 ID_SIZE = 8
 """Bytes of a spec hash or image id that travel."""
+SEQUENCES = 1 << 32
 TIMESTEPS = 1 << 32
 SKIP = 0xFE
 END = 0xFF
@@ -133,11 +137,11 @@ def _u(*pairs: tuple[str, int]) -> Layout:
     return Layout(tuple(Field(name, 8 * size) for name, size in pairs))
 
 
-REQUEST = _u(("sequence", 1), ("command", 1))
-REPLY = _u(("sequence", 1), ("command", 1), ("status", 1))
+REQUEST = _u(("sequence", 4), ("command", 1))
+REPLY = _u(("sequence", 4), ("command", 1), ("status", 1))
 
 REQUEST_PAYLOADS = {
-    Command.HELLO: _u(("nonce", 4)),
+    Command.HELLO: _u(),
     Command.COUNTERS: _u(),
     Command.BEGIN: _u(),
     Command.WRITE: _u(("region", 1), ("index", 4)),
@@ -174,7 +178,7 @@ damaged, too long or for want of room."""
 
 REPLY_PAYLOADS = {
     Command.HELLO: _u(
-        ("nonce", 4),
+        ("first", 4),
         ("protocol", 1),
         ("window", 1),
         ("max_payload", 2),
@@ -194,9 +198,10 @@ REPLY_PAYLOADS = {
     Command.CLEAR: _u(),
     Command.LEARN: _u(("timestep", 4), ("pending", 2)),
 }
-"""Fixed head of each OK reply's payload. READ's is followed by whole records; RUN's and LEARN's by
-coded spikes of the oldest unread timesteps, as many bytes as fit; ``pending`` is those that did
-not."""
+"""Fixed head of each OK reply's payload. HELLO's ``first`` is the sequence number of the session's
+first request: who subtracts the HELLO's gets the number at which the session before ended. READ's
+is followed by whole records; RUN's and LEARN's by coded spikes of the oldest unread timesteps, as
+many bytes as fit; ``pending`` is those that did not."""
 
 HELLO_NONE = 0
 """The ``image_id`` of a device without a valid image."""

@@ -261,8 +261,9 @@ def open_target(name: str, *, report: Report | None = None, record: Path | None 
         return VirtualTarget(partial(SerialTarget, record=record), report=report)
     scheme, _, file = name.partition(":")
     if scheme == "replay" and file:
-        from spikewright.runtime.inprocess import LinePort
+        from spikewright.sim.line import SimulatedPort
         from spikewright.sim.replay import Replay
 
-        return SerialTarget(name, via=LinePort(Replay(read_recording(file))), record=record)
+        line = Replay(read_recording(file))
+        return SerialTarget(SimulatedPort(line, name=name), record=record)
     return SerialTarget(name, record=record)

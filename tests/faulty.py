@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from spikewright.frames import Command
+from spikewright.frames import REQUEST, Command
 from spikewright.runtime.link import decode_frame
 from spikewright.sim.terminal import Line
 
@@ -104,6 +104,6 @@ class Cut:
         *frames, self.open = (self.open + data).split(b"\0")
         for frame in filter(None, frames):
             body = decode_frame(frame)
-            self.left -= body is not None and body[1] == Command.LEARN
+            self.left -= body is not None and body[REQUEST.size - 1] == Command.LEARN
             out += self.device.exchange(frame + b"\0") if self.left > 0 else b""
         return out

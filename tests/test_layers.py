@@ -16,15 +16,15 @@ FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = (
     *("arguments", "cli", "compilation", "console", "cost", "doctor", "inspection", "summary"),
-    *("learned", "learned_figures", "learned_report", "teaching"),
+    *("learned", "learned_figures", "learned_report", "learnbench", "linkbench", "teaching"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
 LIGHT = ("arguments", "compilation", "console", "errors", "inspection", "teaching")
 """What the command line imports before it knows the subcommand."""
-HDL_USERS = re.compile(r"sim/(verilator|virtual|cocotb_\w+)\.py")
+HDL_USERS = re.compile(r"sim/(model|verilator|virtual|cocotb_\w+)\.py")
 """Files of sim/ that build RTL."""
 LIBRARIES = {
-    "amaranth": re.compile(r"(hdl|boards)/|sim/(verilator|cocotb_\w+)\.py"),
+    "amaranth": re.compile(r"(hdl|boards)/|sim/(model|verilator|cocotb_\w+)\.py"),
     "nir": re.compile(r"compiler/(frontend|nir_reader|torch_\w+)\.py"),
     "h5py": re.compile(r"compiler/nir_reader\.py"),
     "serial": re.compile(r"runtime/link\.py"),

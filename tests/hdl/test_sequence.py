@@ -1,26 +1,26 @@
 from amaranth.sim import Simulator, SimulatorContext
 
-from spikewright.frames import LinkSpec
+from spikewright.frames import SEQUENCES, LinkSpec
 from spikewright.hdl.sequence import SequenceCheck
 
 WINDOW = 4
+FAR = (256, 1 << 16, 1 << 31, SEQUENCES - 256)
+NEW, AGAIN, REFUSED = (1, 0), (0, 1), (0, 0)
 
 
-def test_numbers_over_more_than_a_session_of_256() -> None:
-    """Also the session's own HELLO, each time its number comes round: never executed again."""
+def test_numbers_of_some_sessions() -> None:
+    """Past the last number too; the session's own HELLO is never executed again."""
     dut = SequenceCheck(LinkSpec(window=WINDOW))
-    first, nonce = 250, 0x1234
     checked = 0
 
-    async def judge(ctx: SimulatorContext, sequence: int, hello: int, own: int) -> tuple[int, int]:
-        ctx.set(dut.sequence, sequence % 256)
+    async def judge(ctx: SimulatorContext, sequence: int, hello: int = 0) -> tuple[int, int]:
+        ctx.set(dut.sequence, sequence % SEQUENCES)
         ctx.set(dut.hello, hello)
-        ctx.set(dut.nonce, nonce if own else nonce + 1)
         await ctx.tick()
         await ctx.tick()
         return ctx.get(dut.execute), ctx.get(dut.again)
 
-    async def pulse(ctx: SimulatorContext, *, opens: bool) -> None:
+    async def execute(ctx: SimulatorContext, *, opens: bool) -> None:
         ctx.set(dut.opened, opens)
         await ctx.tick()
         ctx.set(dut.opened, 0)
@@ -30,24 +30,29 @@ def test_numbers_over_more_than_a_session_of_256() -> None:
 
     async def bench(ctx: SimulatorContext) -> None:
         nonlocal checked
-        for sequence in (0, first):
-            assert await judge(ctx, sequence, 0, 1) == (0, 0)
-        assert await judge(ctx, first, 1, 1) == (1, 0)
-        await pulse(ctx, opens=True)
-        for n in range(1, 600):
-            kept = min(n, WINDOW)
-            for back in range(1, WINDOW + 3):
-                assert await judge(ctx, first + n - back, 0, 1) == (0, back <= kept)
-            is_stored = 0 < n % 256 <= WINDOW
-            assert await judge(ctx, first, 1, 1) == (0, is_stored)
-            assert await judge(ctx, first, 1, 0) == (1, is_stored)
-            for own in (0, 1):
-                assert await judge(ctx, first + n, 0, own) == (1, 0)
-            await pulse(ctx, opens=False)
-            checked += 1
+        expected = 0
+        for sequence in (0, 1, 77, SEQUENCES - 1):
+            assert await judge(ctx, sequence) == REFUSED
+        for opening in (0, SEQUENCES - 20, 1, 0xABCD_1234):
+            assert await judge(ctx, opening, hello=1) == NEW
+            await execute(ctx, opens=True)
+            expected = (expected + opening) % SEQUENCES
+            assert ctx.get(dut.expected) == expected
+            for n in range(40):
+                for back in range(1, WINDOW + 3):
+                    wanted = AGAIN if back <= min(n, WINDOW) else REFUSED
+                    assert await judge(ctx, expected + n - back) == wanted
+                for far in (1, 2, *FAR):
+                    assert await judge(ctx, expected + n + far) == REFUSED
+                assert await judge(ctx, opening, hello=1) == (REFUSED if n else AGAIN)
+                assert await judge(ctx, opening + 1, hello=1) == NEW
+                assert await judge(ctx, expected + n) == NEW
+                await execute(ctx, opens=False)
+                checked += 1
+            expected = (expected + 40) % SEQUENCES
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run_until(0.1)
-    assert checked == 599
+    assert checked == 160

@@ -12,6 +12,7 @@ from faulty import FaultyLine, Rates
 from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
 from spikewright.frames import Command, LinkSpec
 from spikewright.image import CoreImage
+from spikewright.runtime import stream
 from spikewright.runtime.board import SerialTarget
 from spikewright.runtime.device import Device, DeviceRun
 from spikewright.runtime.link import decode_frame, encode_frame
@@ -19,6 +20,7 @@ from spikewright.runtime.protocol import Reply, Request
 from spikewright.sim.cases import Case, draw_case
 from spikewright.sim.device_model import Answer, DeviceModel
 from spikewright.sim.golden import GoldenModel, GoldenTarget
+from spikewright.sim.line import SimulatedPort
 from spikewright.sim.terminal import Line, Terminal
 from spikewright.spec import CoreSpec, Region
 
@@ -102,6 +104,50 @@ def test_words_are_read_back_as_an_image_has_them(sparse: bool) -> None:
     if sparse:
         assert image.word_group is not None
         assert len(set(image.word_group)) > 1
+
+
+@pytest.mark.parametrize("other", ["nothing", "a run", "another image", "a reset"])
+@pytest.mark.parametrize("clear", [False, True])
+def test_another_host_in_between_is_an_error_until_the_next_load(other: str, clear: bool) -> None:
+    case, model = busy_case(7, timesteps=20), DeviceModel(SPEC)
+    with Device(SimulatedPort(model)) as device, Device(SimulatedPort(model)) as second:
+        device.load(case.image)
+        device.run(case.spikes[0])
+        if other == "a reset":
+            vars(model).update(vars(DeviceModel(SPEC)))
+        elif other == "another image":
+            second.load(storm(SPEC))
+        else:
+            second.attach(case.image)
+            second.record(0, 1)
+            second.run(case.spikes[0][: 20 if other == "a run" else 0])
+        if clear:
+            with pytest.raises(LinkError) as left:
+                device.run(case.spikes[0])
+            assert left.value.what == (
+                "The device on simulated left this session: another host opened one, or it was "
+                "reset."
+            )
+        for _ in range(2):
+            with pytest.raises(BoardError) as caught:
+                device.run(case.spikes[0], clear=clear)
+            assert caught.value.what == (
+                "The board on simulated was used by another host, or reset."
+            )
+        with pytest.raises(BoardError, match="used by another host"):
+            device.read_state()
+        device.load(case.image)
+        assert_golden(device.run(case.spikes[0]), case.image, case.spikes[0])
+
+
+def test_who_says_hello_goes_on_with_its_run() -> None:
+    case, golden = busy_case(7, timesteps=20), GoldenModel(busy_case(7, timesteps=20).image)
+    with Device(SimulatedPort(DeviceModel(SPEC))) as device:
+        device.load(case.image)
+        for part in np.split(case.spikes[0], [7, 12]):
+            device.hello()
+            run = device.run(part, clear=False)
+            assert (run.spikes == golden.run(part[None]).spikes[0]).all()
 
 
 class StopError(Exception):
@@ -229,6 +275,28 @@ def test_a_pause_in_the_middle_of_a_timestep_larger_than_a_frame() -> None:
         assert_golden(device.run(spikes), image, spikes)
 
 
+@pytest.mark.parametrize(("grows", "are_two"), [(1 << 31, True), (1, False)])
+def test_counters_are_read_before_they_wrap(
+    grows: int, are_two: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once before and once after a run, unless it is so long that they could wrap."""
+    monkeypatch.setattr(stream, "_COUNTED", grows)
+    case = busy_case(7, timesteps=300)
+    model = DeviceModel(SPEC, LinkSpec(max_payload=64), room=1 << 16)
+    line = FaultyLine(model, Rates(), seed=0)
+    with Device(SimulatedPort(line)) as device:
+        device.load(case.image)
+        for name in model.counters:
+            model.counters[name] = (1 << 32) - 5
+        before = len(line.requests)
+        assert_golden(device.run(case.spikes[0]), case.image, case.spikes[0])
+    bodies = [decode_frame(frame) for frame in line.requests[before:]]
+    commands = [body[4] for body in bodies if body]
+    assert commands.count(Command.RUN) > 20
+    assert (commands.count(Command.COUNTERS) == 2) == are_two
+    assert commands.count(Command.COUNTERS) <= commands.count(Command.RUN) + 2
+
+
 def test_recorded_groups() -> None:
     image = storm(SPEC)
     spikes = np.zeros((3, SPEC.axons), np.bool_)
@@ -243,6 +311,17 @@ def test_recorded_groups() -> None:
         assert device.run(spikes).spikes.all()
         with pytest.raises(BoardError, match="refused RECORD: the records are out of its range"):
             device.session.request(Request(Command.RECORD, first_group=7, group_count=2))
+
+
+def test_who_attaches_gets_the_spikes_of_all_groups() -> None:
+    image, spikes = storm(SPEC), np.zeros((3, SPEC.axons), np.bool_)
+    with Terminal(DeviceModel(SPEC)) as port:
+        with Device(port.path, baud_hz=BAUD) as device:
+            device.load(image)
+            device.record(2, 3)
+        with Device(port.path, baud_hz=BAUD) as device:
+            device.attach(image)
+            assert device.run(spikes).spikes.all()
 
 
 @pytest.mark.parametrize(
@@ -297,7 +376,7 @@ def test_another_spec_is_refused_and_nothing_sent() -> None:
             f"spec {SPEC.hash[:16]}; nothing was sent."
         )
     bodies = [decode_frame(frame) for frame in line.requests]
-    assert {body[1] for body in bodies if body} == {Command.HELLO}
+    assert {body[4] for body in bodies if body} == {Command.HELLO}
 
 
 def test_a_spec_that_the_frames_cannot_carry() -> None:
@@ -396,7 +475,7 @@ class Liar:
         )
 
     def lie(self, body: bytes) -> bytes:
-        header, payload = body[:2], bytearray(body[2:])
+        header, payload = body[:5], bytearray(body[5:])
         for _ in range(int(self.rng.integers(3))):
             if payload:
                 payload[int(self.rng.integers(len(payload)))] = int(self.rng.integers(256))

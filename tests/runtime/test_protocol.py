@@ -9,7 +9,7 @@ from spikewright.frames import PROTOCOL_VERSION, REPLY_PAYLOADS, RUNS, Command, 
 from spikewright.runtime.protocol import Hello, Reply, Request, parse_reply
 
 HELLO = {
-    "nonce": 1,
+    "first": 1,
     "protocol": PROTOCOL_VERSION,
     "window": 8,
     "max_payload": 512,
@@ -27,11 +27,11 @@ def hello(**changes: int) -> Hello:
 
 def test_request_bytes() -> None:
     request = Request(Command.WRITE, b"abc", region=1, index=0x010203)
-    assert request.body(7).hex() == "07" + "04" + "01" + "03020100" + b"abc".hex()
+    assert request.body(7).hex() == "07000000" + "04" + "01" + "03020100" + b"abc".hex()
 
 
 def test_reply_fields() -> None:
-    reply = parse_reply(bytes.fromhex("09070804030201" + "0500" + "aabb"))
+    reply = parse_reply(bytes.fromhex("09000000070804030201" + "0500" + "aabb"))
     assert reply == Reply(
         9, Command.RUN, Status.PAUSED, {"timestep": 0x01020304, "pending": 5}, b"\xaa\xbb"
     )
@@ -40,7 +40,7 @@ def test_reply_fields() -> None:
 @pytest.mark.parametrize("command", Command)
 @pytest.mark.parametrize("status", Status)
 def test_statuses_without_a_head(command: Command, status: Status) -> None:
-    reply = parse_reply(bytes([0, command, status]))
+    reply = parse_reply(bytes([0, 0, 0, 0, command, status]))
     run = (Status.OK, Status.BAD_TIMESTEP, Status.PAUSED, Status.BAD_SPIKES)
     has_head = status in run if command in RUNS else status is Status.OK
     if has_head and REPLY_PAYLOADS[command].size:
@@ -52,7 +52,9 @@ def test_statuses_without_a_head(command: Command, status: Status) -> None:
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_reply_or_nothing(body: bytes) -> None:
     reply = parse_reply(body)
-    assert reply is None or body[:3] == bytes([reply.sequence, reply.command, reply.status])
+    if reply is not None:
+        number = reply.sequence.to_bytes(4, "little")
+        assert body[:6] == number + bytes([reply.command, reply.status])
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
@@ -78,6 +80,7 @@ def test_hello() -> None:
         build_id="0200000000000000",
         image_id="0300000000000000",
         timestep=70_000,
+        first=1,
     )
     assert hello(image_valid=0).image_id is None
 

@@ -8,7 +8,7 @@ from faulty import FaultyLine, Rates
 from spikewright.errors import BoardError, LinkError
 from spikewright.frames import Command, LinkSpec, Status
 from spikewright.runtime.link import Link, decode_frame, encode_frame
-from spikewright.runtime.protocol import Request
+from spikewright.runtime.protocol import Reply, Request, parse_reply
 from spikewright.runtime.session import Session
 from spikewright.sim.device_model import Answer, DeviceModel
 from spikewright.sim.terminal import Line, Terminal
@@ -150,23 +150,104 @@ def test_retransmitted_hello_does_not_open_another_session() -> None:
         assert len(device.done) == 6
 
 
-def test_a_copy_of_hello_256_requests_later_is_not_executed() -> None:
+def answer(device: DeviceModel, request: Request, sequence: int) -> Reply:
+    body = decode_frame(device.exchange(encode_frame(request.body(sequence)))[:-1])
+    reply = parse_reply(body) if body else None
+    assert reply is not None
+    return reply
+
+
+@pytest.mark.parametrize("later", [0, 1, 8, 255, 256, 700])
+def test_a_copy_of_hello_is_not_executed_later(later: int) -> None:
     device = Log()
-    hello = encode_frame(Request(Command.HELLO, nonce=7).body(0))
-    device.exchange(hello)
-    for n in range(1, 256):
-        device.exchange(encode_frame(Request(Command.COUNTERS).body(n)))
-    refused = decode_frame(device.exchange(hello)[:-1])
-    assert refused == bytes([0, Command.HELLO, Status.OUT_OF_ORDER, 0])
-    assert len(device.done) == 256
-    counters = decode_frame(device.exchange(encode_frame(Request(Command.COUNTERS).body(0)))[:-1])
-    assert counters is not None
-    assert counters[:3] == bytes([0, Command.COUNTERS, Status.OK])
+    hello, counters = Request(Command.HELLO), Request(Command.COUNTERS)
+    first = answer(device, hello, 7).head["first"]
+    for n in range(later):
+        assert answer(device, counters, first + n).status is Status.OK
+    again = answer(device, hello, 7)
+    assert again.status is (Status.OUT_OF_ORDER if later else Status.OK)
+    assert len(device.done) == 1 + later
+    assert answer(device, counters, first + later).status is Status.OK
+
+
+def test_a_request_of_an_earlier_session_is_never_executed() -> None:
+    """Not even one that comes right after its own HELLO came again."""
+    device = Log()
+    hello, clear = Request(Command.HELLO), Request(Command.CLEAR)
+    first = answer(device, hello, 99).head["first"]
+    assert answer(device, clear, first).status is Status.OK
+    assert answer(device, hello, 98).head["first"] == first + 1 + 98
+    assert answer(device, hello, 99).head["first"] == first + 1 + 98 + 99
+    assert answer(device, clear, first).status is Status.OUT_OF_ORDER
+    assert [code for code, _ in device.done].count(Command.CLEAR) == 1
+
+
+def test_a_late_reply_of_long_ago_is_none_to_a_new_request() -> None:
+    """Nor one to a request 256 earlier in the same session."""
+
+    class Echoing:
+        is_active = False
+
+        def __init__(self) -> None:
+            self.device = Log()
+            self.said: list[bytes] = []
+
+        def exchange(self, data: bytes) -> bytes:
+            self.said.append(self.device.exchange(data))
+            return (self.said[-257] if len(self.said) > 256 else b"") + self.said[-1]
+
+    with session(Echoing()) as host:
+        for n in range(600):
+            read = Request(Command.READ, region=Region.STATE, index=0, count=n % 3)
+            size = SPEC.memories[Region.STATE].layout.size
+            assert len(host.request(read).data) == n % 3 * size
+        assert host.stale > 300
+
+
+def test_another_host_is_noticed_at_once() -> None:
+    class Shared:
+        is_active = False
+
+        def __init__(self) -> None:
+            self.device, self.is_shared = Log(), False
+
+        def exchange(self, data: bytes) -> bytes:
+            if self.is_shared:
+                self.device.exchange(encode_frame(Request(Command.HELLO).body(5)))
+                self.is_shared = False
+            return self.device.exchange(data)
+
+    line = Shared()
+    with session(line, retry_s=PATIENT_S) as host:
+        host.open()
+        host.is_alone = True
+        host.open()
+        assert host.is_alone
+        host.request(Request(Command.COUNTERS))
+        line.is_shared = True
+        start = time.monotonic()
+        with pytest.raises(LinkError, match=r"left this session: another host opened one, or"):
+            host.request(Request(Command.COUNTERS))
+        assert time.monotonic() - start < PATIENT_S
+        host.request(Request(Command.COUNTERS))
+        assert not host.is_alone
+
+
+@pytest.mark.parametrize("taken", [1, 5, 40])
+def test_a_host_that_left_early_is_still_alone(taken: int) -> None:
+    with session(Log()) as host:
+        host.open()
+        host.is_alone = True
+        for n, _ in enumerate(host.exchange(records(50))):
+            if n == taken:
+                break
+        host.open()
+        assert host.is_alone
 
 
 def test_the_reply_to_an_earlier_hello_is_dropped() -> None:
     class Late:
-        """Before the reply to a HELLO comes one to a HELLO of the same number, another nonce."""
+        """Before the reply to a HELLO comes one to a HELLO of another number."""
 
         is_active = False
 
@@ -177,8 +258,8 @@ def test_the_reply_to_an_earlier_hello_is_dropped() -> None:
         def exchange(self, data: bytes) -> bytes:
             body = decode_frame(data.strip(b"\0"))
             late = b""
-            if body and body[1] == Command.HELLO:
-                late = self.earlier.exchange(encode_frame(body[:-1] + bytes([body[-1] ^ 1])))
+            if body and body[4] == Command.HELLO:
+                late = self.earlier.exchange(encode_frame(bytes([body[0] ^ 1]) + body[1:]))
             return late + self.device.exchange(data)
 
     with session(Late()) as host:
@@ -286,7 +367,7 @@ def test_a_device_that_endlessly_repeats_itself_counts_as_gone() -> None:
             for frame in data.split(b"\0"):
                 body = decode_frame(frame) if frame else None
                 if body:
-                    reply = bytes([body[0], body[1], Status.OUT_OF_ORDER, body[0]])
+                    reply = body[:5] + bytes([Status.OUT_OF_ORDER]) + body[:4]
                     self.last = encode_frame(reply)
             time.sleep(0.001)
             return self.last if time.monotonic() < self.end else b""
@@ -311,6 +392,6 @@ def test_a_device_that_forgot_its_session_is_an_error() -> None:
     with session(line) as host:
         host.open()
         line.device = Log()
-        with pytest.raises(LinkError, match="stopped answering"):
+        with pytest.raises(LinkError, match="or it was reset"):
             host.request(Request(Command.COUNTERS))
         assert host.request(Request(Command.COUNTERS)).status is Status.OK

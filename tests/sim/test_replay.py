@@ -11,12 +11,12 @@ from spikewright.frames import Command, LinkSpec
 from spikewright.recording import Piece, Recording, read_recording
 from spikewright.runtime.board import SerialTarget
 from spikewright.runtime.device import Device
-from spikewright.runtime.inprocess import LinePort
 from spikewright.runtime.link import Link
 from spikewright.runtime.protocol import Request
 from spikewright.runtime.session import Session
 from spikewright.sim.cases import Case, draw_case
 from spikewright.sim.device_model import DeviceModel
+from spikewright.sim.line import SimulatedPort
 from spikewright.sim.replay import Replay
 from spikewright.sim.terminal import Line, Terminal
 from spikewright.spec import CoreSpec
@@ -41,7 +41,7 @@ def drive(device: Device, case: Case) -> list[bytes]:
 
 
 def record(line: Line, case: Case, path: Path) -> list[bytes]:
-    with Device("model", via=LinePort(line), record=path, retry_s=0.02) as device:
+    with Device(SimulatedPort(line), record=path, retry_s=0.02) as device:
         return drive(device, case)
 
 
@@ -54,7 +54,7 @@ def recorded(case: Case, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def test_replay_in_process(case: Case, recorded: tuple[Path, list[bytes]]) -> None:
     path, seen = recorded
     replay = Replay(read_recording(path))
-    with Device("replay", via=LinePort(replay)) as device:
+    with Device(SimulatedPort(replay)) as device:
         assert drive(device, case) == seen
     assert replay.done == len(replay) > 20
 
@@ -76,7 +76,7 @@ def test_recording_of_a_port_is_that_of_its_bytes(case: Case, tmp_path: Path) ->
     recording = read_recording(tmp_path / "session.txt")
     assert recording.baud_hz == LinkSpec.baud_hz
     assert {piece.to_device for piece in recording.pieces} == {True, False}
-    with Device("replay", via=LinePort(Replay(recording))) as device:
+    with Device(SimulatedPort(Replay(recording))) as device:
         assert drive(device, case) == seen
 
 
@@ -85,7 +85,7 @@ def test_harm_that_the_line_did_is_left_out(case: Case, tmp_path: Path) -> None:
     seen = record(line, case, tmp_path / "session.txt")
     assert line.faults > 10
     replay = Replay(read_recording(tmp_path / "session.txt"))
-    with Device("replay", via=LinePort(replay)) as device:
+    with Device(SimulatedPort(replay)) as device:
         assert drive(device, case)[:4] == seen[:4]
         assert device.session.retransmissions == 0
 
@@ -96,7 +96,7 @@ def test_other_input_is_told_where_it_differs(
     other = case.spikes[0].copy()
     other[3] ^= True
     replay = Replay(read_recording(recorded[0]))
-    with Device("replay", via=LinePort(replay)) as device:
+    with Device(SimulatedPort(replay)) as device:
         device.load(case.image)
         done = replay.done
         with pytest.raises(MismatchError, match=r"^Request \d+ of \d+ differs from the") as error:
@@ -111,7 +111,7 @@ def test_other_request_is_told_where_it_differs(
 ) -> None:
     replay = Replay(read_recording(recorded[0]))
     with (
-        Device("replay", via=LinePort(replay)) as device,
+        Device(SimulatedPort(replay)) as device,
         pytest.raises(MismatchError, match=r"it is COUNTERS, recorded was HELLO\."),
     ):
         device.counters()
@@ -119,7 +119,7 @@ def test_other_request_is_told_where_it_differs(
 
 def test_other_byte_and_one_request_too_many(tmp_path: Path) -> None:
     def requests(line: Line, *groups: int, record: Path | None = None) -> None:
-        with Link("model", via=LinePort(line), record=record) as link:
+        with Link(SimulatedPort(line), record=record) as link:
             session = Session(link)
             for group in groups:
                 session.request(Request(Command.RECORD, first_group=group, group_count=1))
@@ -145,7 +145,7 @@ def test_recording_that_ends_early(case: Case, recorded: tuple[Path, list[bytes]
     recording = read_recording(recorded[0])
     cut = Recording(recording.baud_hz, recording.pieces[: len(recording.pieces) // 2])
     with (
-        Device("replay", via=LinePort(Replay(cut))) as device,
+        Device(SimulatedPort(Replay(cut))) as device,
         pytest.raises(MismatchError, match=r"has no reply to request|ends after"),
     ):
         drive(device, case)
@@ -153,7 +153,7 @@ def test_recording_that_ends_early(case: Case, recorded: tuple[Path, list[bytes]
 
 def test_target_by_name(case: Case, tmp_path: Path) -> None:
     path = tmp_path / "a@b.txt"
-    target = SerialTarget("model", via=LinePort(DeviceModel(SPEC, LINK)), record=path)
+    target = SerialTarget(SimulatedPort(DeviceModel(SPEC, LINK)), record=path)
     target.load(case.image)
     wanted = target.run(case.spikes)
     target.close()
@@ -168,9 +168,9 @@ def test_target_by_name(case: Case, tmp_path: Path) -> None:
 
 
 def test_recording_that_cannot_be_written(tmp_path: Path) -> None:
-    line = LinePort(DeviceModel(SPEC, LINK))
+    line = SimulatedPort(DeviceModel(SPEC, LINK))
     with pytest.raises(DataError, match=r"^Cannot write "):
-        Device("model", via=line, record=tmp_path / "no" / "session.txt")
+        Device(line, record=tmp_path / "no" / "session.txt")
 
 
 def test_hostile_sessions(recorded: tuple[Path, list[bytes]]) -> None:

@@ -14,7 +14,15 @@ import pytest
 from faulty import FaultyLine, Rates
 
 from spikewright.errors import BoardError, LinkError, SpecError, SpikewrightError
-from spikewright.frames import REPLY, REQUEST_PAYLOADS, RUNS, Command, LinkSpec, Status
+from spikewright.frames import (
+    REPLY,
+    REQUEST_PAYLOADS,
+    RUNS,
+    SEQUENCES,
+    Command,
+    LinkSpec,
+    Status,
+)
 from spikewright.image import CoreImage
 from spikewright.runtime.device import Device
 from spikewright.runtime.link import Link, decode_frame, encode_frame
@@ -284,14 +292,19 @@ def test_faults_on_the_line_change_nothing(board: VirtualBoard, seed: int) -> No
 class Draw:
     """Frames of all kinds, right and wrong ones, that leave nothing undefined in the device."""
 
-    def __init__(self, image: CoreImage, seed: int) -> None:
+    def __init__(self, image: CoreImage, seed: int, *, first: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
         self.image = image
-        self.next = 0
+        self.next = first
         self.timestep = 0
 
     def below(self, limit: int) -> int:
         return int(self.rng.integers(limit))
+
+    def hello(self) -> bytes:
+        opening = self.below(SEQUENCES)
+        self.next = (self.next + opening) % SEQUENCES
+        return encode_frame(Request(Command.HELLO).body(opening))
 
     def load(self) -> list[bytes]:
         return [self.frame(request) for request in load_requests(self.image, LINK.max_payload)]
@@ -299,27 +312,26 @@ class Draw:
     def frames(self) -> list[bytes]:
         kind = self.below(20)
         if kind == 0:
-            self.next = self.below(256)
-            return [self.frame(Request(Command.HELLO, nonce=self.below(1 << 32)))]
+            return [self.hello()]
         if kind == 1:
             return self.load()
         if kind == 2:  # damaged, or far from what is expected
             body = bytearray(encode_frame(self.request().body(self.next)))
             body[self.below(len(body))] ^= 1 << self.below(8)
-            return [bytes(body) + b"\0", self.frame(self.request(), ahead=self.below(256))]
+            return [bytes(body) + b"\0", self.frame(self.request(), ahead=self.below(SEQUENCES))]
         if kind == 3:  # too long, too short, of wrong length or an unknown command
             return [
                 encode_frame(self.request().body(self.next) + bytes(2 * LINK.max_payload)),
-                encode_frame(bytes([self.next])),
+                encode_frame(self.next.to_bytes(4, "little")),
                 self.frame(self.request(), b"\1"),
-                encode_frame(bytes([self.next, 200])),
+                encode_frame(self.next.to_bytes(4, "little") + bytes([200])),
             ]
         return [self.frame(self.request())]
 
     def frame(self, request: Request, more: bytes = b"", *, ahead: int = 0) -> bytes:
         """Numbered in order, or ``ahead`` of it."""
-        frame = encode_frame(request.body((self.next + ahead) % 256) + more)
-        self.next = (self.next + (ahead == 0)) % 256
+        frame = encode_frame(request.body((self.next + ahead) % SEQUENCES) + more)
+        self.next = (self.next + (ahead == 0)) % SEQUENCES
         return frame
 
     def request(self) -> Request:
@@ -348,13 +360,14 @@ class Draw:
 @pytest.mark.parametrize("seed", range(3))
 def test_board_and_device_model_answer_the_same(board: VirtualBoard, seed: int) -> None:
     model = DeviceModel(SPEC, LINK, room=RTL_ROOM)
-    draw = Draw(a_case(seed).image, seed)
     answered: Counter[tuple[int, int]] = Counter()
     base: dict[str, int] = {}
-    start = [draw.frame(Request(Command.HELLO, nonce=seed)), *draw.load()]
-    more = itertools.chain.from_iterable(draw.frames() for _ in range(300))
     with Link(board.path) as link:
-        Session(link).open()  # whatever an earlier host left on the line is over now
+        first = Session(link).open().first  # whatever an earlier host left on the line is over now
+        model.exchange(encode_frame(Request(Command.HELLO).body(first)))
+        draw = Draw(a_case(seed).image, seed, first=first)
+        start = [draw.hello(), *draw.load()]
+        more = itertools.chain.from_iterable(draw.frames() for _ in range(300))
         for count, frame in enumerate(itertools.chain(start, more)):
             link.send(frame)
             wanted = decode_frame(model.exchange(frame)[:-1])

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from spikewright.files import read_spec
+from spikewright.learnbench import RATE, cost
 from spikewright.presets import PRESETS
-from spikewright.sim.bench_learning import RATE, cost
 from spikewright.spec import CoreSpec
 
 NEUROCOREX = PRESETS["neurocorex"]

@@ -1,4 +1,4 @@
-"""Cost of learning on the compiled core: ``python -m spikewright.sim.bench_learning``."""
+"""Cost of learning on the compiled core: ``python -m spikewright.learnbench``."""
 
 import argparse
 import copy
@@ -18,10 +18,9 @@ from spikewright.fixed import DECAY_ONE
 from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
 from spikewright.presets import PRESETS
+from spikewright.sim.golden import GoldenModel
+from spikewright.sim.verilator import CoreSimulator
 from spikewright.spec import CoreSpec
-
-from .golden import GoldenModel
-from .verilator import CoreSimulator
 
 __all__ = ["Cost", "cost", "learning_network", "main"]
 
