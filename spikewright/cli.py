@@ -224,6 +224,8 @@ def board(
     ] = None,
 ) -> None:
     """Start a virtual board and print its serial port; Ctrl-C ends it."""
+    if replay and (virtual or spec or image):
+        raise typer.BadParameter("--replay excludes --virtual, --spec and --image.")
     if replay:
         from spikewright.recording import read_recording
         from spikewright.sim.replay import Replay

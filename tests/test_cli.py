@@ -500,6 +500,8 @@ def test_session_is_recorded_and_replayed(
         "run", image, "--spikes", files / "in.npz", "--record-v", "--target", f"replay:{session}"
     )
     assert "differs from the recording" in text
+    text = cli.error("board", "--virtual", "--replay", session, code=2)
+    assert "--replay excludes --virtual" in text
     with process("board", "--replay", session, "--json", "-q") as board:
         assert board.stdout is not None
         port = json.loads("".join(iter(board.stdout.readline, "}\n")) + "}")["port"]
