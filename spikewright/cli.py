@@ -13,6 +13,7 @@ import typer
 
 from spikewright import __version__
 from spikewright.arguments import ImageFile, Json, Quiet, Spikes, Verbose, with_compile_options
+from spikewright.building import boards, build
 from spikewright.compilation import compile
 from spikewright.console import Console, Table, explain
 from spikewright.errors import SpikewrightError
@@ -110,6 +111,8 @@ def _command(function: Callable[..., int | None]) -> Callable[..., int | None]:
 _command(with_compile_options(compile))
 _command(with_compile_options(diagnose))
 _command(explain_neuron)
+_command(boards)
+_command(build)
 
 
 @_command

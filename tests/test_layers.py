@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = (
-    *("arguments", "cli", "compilation", "console", "cost", "doctor", "inspection", "summary"),
+    *("arguments", "building", "cli", "compilation", "console", "cost", "doctor", "inspection"),
+    "summary",
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
-LIGHT = ("arguments", "compilation", "console", "errors", "inspection")
+LIGHT = ("arguments", "building", "compilation", "console", "errors", "inspection")
 """What the command line imports before it knows the subcommand."""
 HDL_USERS = re.compile(r"sim/(verilator|virtual|cocotb_\w+)\.py")
 """Files of sim/ that build RTL."""
