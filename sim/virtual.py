@@ -81,6 +81,8 @@ class VirtualBoard(Closing):
         The baud rate only counts in simulated time; hosts may open the port with any.
     seed : int
         Of the content at power-up.
+    verilog : str, optional
+        The design as a module ``board``, such as a netlist after synthesis; by default its RTL.
     report : callable
         Given one line of text when the build takes longer than two seconds.
 
@@ -101,14 +103,16 @@ class VirtualBoard(Closing):
         link: LinkSpec = VIRTUAL_LINK,
         *,
         seed: int = 1,
+        verilog: str | None = None,
         report: Report | None = None,
     ) -> None:
-        # Here, so that the runtime and the golden model do without the RTL's tools.
-        from spikewright.hdl.emit import to_verilog
-        from spikewright.hdl.top import Top
-
         self.spec = spec
-        verilog = to_verilog(Top(spec, link), name="board")
+        if verilog is None:
+            # Here, so that the runtime and the golden model do without the RTL's tools.
+            from spikewright.hdl.emit import to_verilog
+            from spikewright.hdl.top import Top
+
+            verilog = to_verilog(Top(spec, link), name="board")
         build = Build(defines={"DIVISOR": link.divisor, "BITS_A_BYTE": BITS_A_BYTE})
         library = build_library(verilog, _DRIVER, top="board", build=build, report=report)
         self._simulation = _Simulation(library, seed, link.divisor)
