@@ -22,7 +22,7 @@ ARTY_A7_35T = Board(
     oscillator_hz=100_000_000,
     core_hz=100_000_000,
     io_standard="LVCMOS33",
-    spec=CoreSpec(axons=256, neurons=256, weight_words=16384),
+    spec=CoreSpec(axons=256, neurons=256, weight_words=8192),
 )
 
 ARTY_A7_100T = replace(

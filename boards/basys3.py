@@ -20,5 +20,5 @@ BASYS3 = Board(
     oscillator_hz=100_000_000,
     core_hz=100_000_000,
     io_standard="LVCMOS33",
-    spec=CoreSpec(axons=256, neurons=256, weight_words=16384),
+    spec=CoreSpec(axons=256, neurons=256, weight_words=8192),
 )

@@ -141,7 +141,7 @@ def _ecp5(source_hz: int, wanted_hz: int) -> Iterator[dict[str, object]]:
     for divided in range(1, 17):
         times = round(wanted_hz * divided / source_hz)
         exact = times and source_hz * times == wanted_hz * divided
-        if exact and source_hz / divided >= 10e6 and 400e6 <= wanted_hz * output <= 800e6:
+        if exact and source_hz / divided >= 3.125e6 and 400e6 <= wanted_hz * output <= 800e6:
             yield {
                 "a_FREQUENCY_PIN_CLKI": f"{source_hz / 1e6:g}",
                 "a_FREQUENCY_PIN_CLKOP": f"{wanted_hz / 1e6:g}",
