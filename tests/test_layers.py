@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = (
-    *("arguments", "building", "cli", "compilation", "console", "cost", "doctor", "inspection"),
-    "summary",
+    *("arguments", "building", "cli", "compilation", "console", "cost", "doctor", "fitting"),
+    *("inspection", "summary"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
 LIGHT = ("arguments", "building", "compilation", "console", "errors", "inspection")
