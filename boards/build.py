@@ -246,13 +246,22 @@ def _place(plan: BuildPlan, folder: Path, report: Report) -> dict[str, Any] | No
         if step is None:
             return None
         _run(step, folder, report)
-        clocks = json.loads((folder / "report.json").read_text())["fmax"].values()
-        hz = min(float(clock["achieved"]) for clock in clocks) * 1e6
+        hz = _achieved_hz(folder)
         if hz >= board.core_hz:
             return {"wanted_hz": board.core_hz, "achieved_hz": round(hz), "seed": seed}
         tried.append(hz)
         report(f"{hz / 1e6:.1f} MHz with seed {seed}; {board.core_hz / 1e6:g} MHz are wanted")
     raise ToolError(_missed(board, tried), hint=_missed_hint(folder))
+
+
+def _achieved_hz(folder: Path) -> float:
+    """The slowest clock of a placed design."""
+    clocks = json.loads((folder / "report.json").read_text())["fmax"].values()
+    if not clocks:
+        raise ToolError(
+            "nextpnr found no path to time.", hint=f"Its log is {folder / 'nextpnr.log'}."
+        )
+    return min(float(clock["achieved"]) for clock in clocks) * 1e6
 
 
 def _missed(board: Board, tried: Sequence[float]) -> str:

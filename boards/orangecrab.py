@@ -21,7 +21,7 @@ ORANGECRAB_25F = Board(
     image_valid=Led("M3", inverted=True),
     active=Led("J3", inverted=True),
     oscillator_hz=48_000_000,
-    core_hz=96_000_000,
+    core_hz=80_000_000,
     io_standard="LVCMOS33",
     spec=CoreSpec(axons=256, neurons=256, lanes=4, weight_words=8192),
 )
