@@ -35,6 +35,7 @@ __all__ = [
     "weights_of",
 ]
 
+CELLS = "logic cells"
 CALIBRATION = Path(__file__).with_name("calibration.json")
 
 _LUTS: Mapping[Family, Mapping[str, int]] = {
@@ -52,6 +53,14 @@ _BLOCKS: Mapping[Family, tuple[tuple[int, int], ...]] = {
 }
 """Words and bits of a block RAM in each of its shapes."""
 _LARGE = (16384, 16)
+_CLOCKS_HZ: Mapping[Family, int | None] = {
+    "ice40": 33_000_000,
+    "ecp5": 84_000_000,
+    "gowin": 73_000_000,
+    "xc7": None,
+}
+"""What nextpnr reached with the cores of iCEBreaker, ULX3S-85F and Tang Nano 9K; on Gowin's parts it
+does not know how long a multiplier takes."""
 _LEAST_BLOCK_BITS: Mapping[Family, int] = {"ice40": 128, "ecp5": 2048, "gowin": 2048, "xc7": 2048}
 """Smaller memories that do not ask for block RAM get none."""
 _LEAST_FACTOR: Mapping[Family, int] = {"ice40": 2, "ecp5": 2, "gowin": 4, "xc7": 4}
@@ -85,15 +94,25 @@ class Estimate:
     Attributes
     ----------
     area : Area
-    cells : int
-        Logic cells, each with a LUT and a register, as packing leaves them.
-    reasons : tuple of str
-        What is too large, and by how much; empty if all fits.
+    needs : dict of str to (int, int)
+        How many it needs of what the part has how many of: logic cells, as packing leaves them,
+        block RAMs, multipliers and large RAMs.
+    clock_hz : int or None
+        What a core of the family was placed at; None where no open tool knows.
     """
 
     area: Area
-    cells: int
-    reasons: tuple[str, ...]
+    needs: dict[str, tuple[int, int]]
+    clock_hz: int | None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is too large, and by how much; empty if all fits."""
+        return tuple(
+            f"{name} must be at most {has:,}, not {'about ' * (name == CELLS)}{need:,}"
+            for name, (need, has) in self.needs.items()
+            if need > has
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +209,10 @@ def estimate(board: Board, spec: CoreSpec) -> Estimate:
     cells = area.luts
     if part.family == "ice40":
         cells += round(_ALONE * area.registers)
-    limits = {
-        "logic cells": (cells, part.cells),
+    needs = {
+        CELLS: (cells, part.cells),
         "block RAMs": (area.block_rams, part.block_rams),
         "multipliers": (area.multipliers, part.multipliers),
         "large RAMs": (area.large_rams, part.large_rams),
     }
-    reasons = tuple(
-        f"{name} must be at most {has:,}, not {'about ' * (name == 'logic cells')}{need:,}"
-        for name, (need, has) in limits.items()
-        if need > has
-    )
-    return Estimate(area, cells, reasons)
+    return Estimate(area, needs, _CLOCKS_HZ[part.family])

@@ -11,6 +11,7 @@ from spikewright.console import Console, Table
 if TYPE_CHECKING:
     from spikewright.boards.board import Board
     from spikewright.boards.build import BuildPlan, BuildResult
+    from spikewright.boards.estimate import Estimate
     from spikewright.spec import CoreSpec
 
 __all__ = ["boards", "build"]
@@ -86,7 +87,14 @@ def build(
     core = CoreImage.load(image).spec if image else read_spec(spec) if spec else None
     plan = plan_build(find_board(board), core, output)
     if dry_run:
-        console.result(_plan_facts(plan), *_plan_lines(plan))
+        from spikewright.boards.estimate import estimate
+
+        guess = estimate(plan.board, plan.spec)
+        console.result(
+            {**_plan_facts(plan), "estimate": asdict(guess)},
+            *_plan_lines(plan),
+            *_estimate_parts(guess),
+        )
         return
     with console.progress(f"Building for {board}"):
         result = make(plan, report=console.note)
@@ -115,6 +123,18 @@ def _plan_lines(plan: "BuildPlan") -> list[str]:
     ]
 
 
+def _estimate_parts(guess: "Estimate") -> list[Table | str]:
+    rows = [
+        (name, f"{need:,}", f"{has:,}", _share(need, has))
+        for name, (need, has) in guess.needs.items()
+        if has
+    ]
+    table = Table(("cells", "needed", "of", "share"), rows, title="Estimate")
+    if guess.clock_hz is None:
+        return [table]
+    return [table, f"Cores of this family were placed at {guess.clock_hz / 1e6:g} MHz."]
+
+
 def _result_facts(result: "BuildResult") -> dict[str, Any]:
     bitstream = result.bitstream
     return {
@@ -130,7 +150,12 @@ def _result_lines(board: "Board", result: "BuildResult") -> list[Table | str]:
     parts: list[Table | str] = []
     if used:
         rows = [
-            (name, f"{entry['used']:,}", f"{entry['available']:,}", _share(entry))
+            (
+                name,
+                f"{entry['used']:,}",
+                f"{entry['available']:,}",
+                _share(entry["used"], entry["available"]),
+            )
             for name, entry in used.items()
             if entry["available"]
         ]
@@ -155,5 +180,5 @@ def _result_lines(board: "Board", result: "BuildResult") -> list[Table | str]:
     return parts
 
 
-def _share(entry: dict[str, int]) -> str:
-    return f"{100 * entry['used'] / entry['available']:.0f} %"
+def _share(used: int, available: int) -> str:
+    return f"{100 * used / available:.0f} %"

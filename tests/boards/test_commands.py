@@ -46,18 +46,26 @@ def test_boards_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_dry_run_prints_every_command_and_writes_nothing(
+def test_dry_run_gives_every_command_and_writes_nothing(
     board: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = printed(capsys, "build", "--board", board, "--dry-run")
-    assert main(["build", "--board", board, "--dry-run"]) == 0
+    assert len(found["commands"]) == (1 if BOARDS[board].part.family == "xc7" else 3)
+    needs = found["estimate"]["needs"]
+    assert needs["logic cells"][0] > 1000
+    assert all(need <= has for need, has in needs.values())  # its own core fits
+    assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_prints_what_one_would_type(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys, "build", "--board", "icebreaker", "--dry-run")
+    assert main(["build", "--board", "icebreaker", "--dry-run"]) == 0
     text = capsys.readouterr().out
     assert all(command in text for command in found["commands"])
-    steps = 1 if BOARDS[board].part.family == "xc7" else 3
-    assert len(found["commands"]) == steps
-    assert found["folder"] in text
-    assert not list(tmp_path.iterdir())
+    assert f"# in {found['folder']}, with top.il and synth.ys, top.pcf" in text
+    assert "# while the clock is missed, again with seeds 2, 3" in text
+    assert "Estimate\n" in text
 
 
 def test_spec_and_image_choose_the_core(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
