@@ -59,8 +59,8 @@ _CLOCKS_HZ: Mapping[Family, int | None] = {
     "gowin": 73_000_000,
     "xc7": None,
 }
-"""What nextpnr reached with the cores of iCEBreaker, ULX3S-85F and Tang Nano 9K; on Gowin's parts it
-does not know how long a multiplier takes."""
+"""What nextpnr reached with the cores of iCEBreaker, ULX3S-85F and Tang Nano 9K; how long a
+multiplier of Gowin's takes it does not know."""
 _LEAST_BLOCK_BITS: Mapping[Family, int] = {"ice40": 128, "ecp5": 2048, "gowin": 2048, "xc7": 2048}
 """Smaller memories that do not ask for block RAM get none."""
 _LEAST_FACTOR: Mapping[Family, int] = {"ice40": 2, "ecp5": 2, "gowin": 4, "xc7": 4}

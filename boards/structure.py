@@ -8,21 +8,25 @@ __all__ = ["FEATURES", "Memory", "Structure", "structure_of"]
 
 FEATURES = ("one", "arithmetic", "comparison", "choice", "logic", "shift", "product", "register")
 """What LUTs are counted by: ``one`` is 1, the others are bits; a shift counts its bits once for
-each bit of the amount, a product the bits of one factor for each of the other. A product with a
-constant counts nothing."""
+each bit of the amount, but a choice of a part its whole, a product the bits of one factor for each
+of the other. By a constant, both count nothing."""
 
+_SHIFTS = ("shl", "shr", "sshr", "shift", "shiftx")
 _KINDS = {
     **dict.fromkeys(("add", "sub", "neg"), "arithmetic"),
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "comparison"),
     **dict.fromkeys(("and", "or", "xor", "not"), "logic"),
     **dict.fromkeys(("reduce_and", "reduce_or", "reduce_xor", "reduce_bool"), "logic"),
-    **dict.fromkeys(("shl", "shr", "sshr", "shift", "shiftx"), "shift"),
+    **dict.fromkeys(_SHIFTS, "shift"),
     "mux": "choice",
     "mul": "product",
     "dff": "register",
 }
 _CELL = re.compile(r"^  cell \$(\w+) .*\n((?:    .*\n)*)", re.MULTILINE)
-_CONSTANT = re.compile(r"^    connect \\[AB] \d+'", re.MULTILINE)
+_CONSTANT = {
+    "mul": re.compile(r"^    connect \\[AB] \d+'", re.MULTILINE),
+    **dict.fromkeys(_SHIFTS, re.compile(r"^    connect \\B \d+'", re.MULTILINE)),
+}
 _PARAMETER = re.compile(r"\\(\w+) (\d+)$", re.MULTILINE)
 _MEMORY = re.compile(
     r"^((?:  attribute .*\n)*)  memory width (\d+) size (\d+) \\(\S+)", re.MULTILINE
@@ -67,15 +71,16 @@ def structure_of(rtlil: str) -> Structure:
         if name not in _KINDS:
             continue
         widths = {key: int(value) for key, value in _PARAMETER.findall(text)}
-        if name == "mul" and _CONSTANT.search(text):
-            continue
+        if name in _CONSTANT and _CONSTANT[name].search(text):
+            continue  # wiring, or what no multiplier is needed for
         a, b = widths.get("A_WIDTH", 1), widths.get("B_WIDTH", 1)
         bits = widths.get("WIDTH") or widths.get("Y_WIDTH", 1)
         if name == "mul":
             products.append((a, b))
         counts[_KINDS[name]] += {
             "mul": a * b,
-            **dict.fromkeys(("shl", "shr", "sshr", "shift", "shiftx"), bits * b),
+            **dict.fromkeys(_SHIFTS, bits * b),
+            **dict.fromkeys(("shift", "shiftx"), a),
             **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), max(a, b)),
             **dict.fromkeys(("reduce_and", "reduce_or", "reduce_xor", "reduce_bool"), a),
         }.get(name, bits)
