@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint train accuracy learn bench area soak formal hostile link tools clean
+.PHONY: help demo test lint train accuracy learn bench area estimate netlist soak formal hostile link tools clean
 .NOTPARALLEL:
 
 help:
@@ -19,6 +19,8 @@ help:
 	@echo "make learn  networks that learn on the core, and their figures"
 	@echo "make bench  speed of the core and of its models"
 	@echo "make area   size and clock on an ECP5 (the first run prepares the tools for minutes)"
+	@echo "make estimate  area of a core as estimated before synthesis, against synthesis"
+	@echo "make netlist  the iCE40's netlist, simulated, against the golden model"
 	@echo "make soak   lockstep at length, resumable"
 	@echo "make formal  proofs of the link's blocks, and mutants that they catch"
 	@echo "make hostile  damaged files at length: 10,000 of each format"
@@ -59,6 +61,12 @@ bench: tools $(VENV)/extras-dev
 
 area: $(VENV)/extras-fpga
 	$(RUN) -m spikewright.boards.area $(ARGS)
+
+estimate: $(VENV)/extras-fpga
+	$(RUN) -m spikewright.boards.calibrate $(ARGS)
+
+netlist: tools $(VENV)/extras-fpga,demo
+	$(RUN) tests/netlist.py $(ARGS)
 
 soak: tools $(VENV)/extras-fpga
 	$(RUN) -m spikewright.sim.soak $(ARGS)

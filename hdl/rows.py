@@ -288,12 +288,17 @@ class RowFetch(wiring.Component):
         one bank: those of a large memory lie all over the part. With a sparse spec the words'
         neuron groups have a memory of their own, so that the banks keep their widths, in step with
         the last bank, after which nothing waits for anything.
+
+        The host's writes take the way of the reads' address, so that memories of one port do: the
+        core is not busy meanwhile. What is learned is written while other words are read.
         """
         spec = self._spec
         written: Write = (self.weight_en, self.weight_addr, self.weight_data)
         domain = self._host
         if spec.plastic:
             written, domain = self._learned_or_loaded(m), "sync"
+        else:
+            address = Mux(self.weight_en, self.weight_addr, address)
         last = spec.weight_banks - 1
         for bank in range(spec.weight_banks):
             written = passed_on(m, written, f"written{bank}", domain)
@@ -335,7 +340,7 @@ class RowFetch(wiring.Component):
         read_port = memory.read_port()
         m.d.comb += [
             write_port.en.eq(written[0]),
-            write_port.addr.eq(written[1]),
+            write_port.addr.eq(written[1] if spec.plastic else address),
             read_port.addr.eq(address),
             read_port.en.eq(1),
         ]

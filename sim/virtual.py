@@ -93,6 +93,8 @@ class VirtualBoard(Closing):
         Of the content at power-up.
     wire : callable
         Makes the line that the serial port leads to, around the design's pins: one with faults.
+    verilog : str, optional
+        The design as a module ``board``, such as a netlist after synthesis; by default its RTL.
     report : callable
         Given one line of text when the build takes longer than two seconds.
 
@@ -114,14 +116,16 @@ class VirtualBoard(Closing):
         *,
         seed: int = 1,
         wire: Callable[[Pins], Line] | None = None,
+        verilog: str | None = None,
         report: Report | None = None,
     ) -> None:
-        # Here, so that the runtime and the golden model do without the RTL's tools.
-        from spikewright.hdl.emit import to_verilog
-        from spikewright.hdl.top import Top
-
         self.spec = spec
-        verilog = to_verilog(Top(spec, link), name="board")
+        if verilog is None:
+            # Here, so that the runtime and the golden model do without the RTL's tools.
+            from spikewright.hdl.emit import to_verilog
+            from spikewright.hdl.top import Top
+
+            verilog = to_verilog(Top(spec, link), name="board")
         build = Build(defines={"DIVISOR": link.divisor, "BITS_A_BYTE": BITS_A_BYTE})
         library = build_library(verilog, _DRIVER, top="board", build=build, report=report)
         self._simulation = Pins(library, seed, link.divisor)

@@ -21,6 +21,7 @@ from spikewright.arguments import (
     Verbose,
     with_compile_options,
 )
+from spikewright.building import boards, build
 from spikewright.compilation import compile
 from spikewright.console import Console, Table, explain
 from spikewright.errors import SpikewrightError
@@ -121,6 +122,8 @@ _command(with_compile_options(diagnose))
 _command(explain_neuron)
 _command(learn)
 _command(recover)
+_command(boards)
+_command(build)
 
 
 @_command

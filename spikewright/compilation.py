@@ -11,6 +11,7 @@ from spikewright.console import Console
 if TYPE_CHECKING:
     from spikewright.compiler import CompileOptions
     from spikewright.image import CoreImage
+    from spikewright.spec import CoreSpec
 
 __all__ = ["compile"]
 
@@ -23,6 +24,9 @@ def compile(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Core image to be written.")],
     spec: CoreFile = None,
+    board: Annotated[
+        str | None, typer.Option(help="Board to fit, as spikewright boards lists them.")
+    ] = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(help="Input spikes to measure the quantized network with, and to --tune it."),
@@ -51,14 +55,19 @@ def compile(
             "--bits, --calibrate and --dump-passes are for NIR files: SuperNeuroMAT's are not "
             "rounded."
         )
+    if board and (spec or bits == "auto"):
+        raise typer.BadParameter("--board excludes --spec and --bits auto.")
     from spikewright.summary import image_summary, report_tables
 
     with console.progress("Compiling"):
         if bits == "auto":
             chosen = compile_options(**options | {"bits": None})
             image = _least(model, chosen, calibrate, spec, keep, dump_passes)
+        elif board:
+            image = _fitted(model, compile_options(**options), calibrate, board, dump_passes)
         else:
-            image = _compiled(model, compile_options(**options), calibrate, spec, dump_passes)
+            core = _core(spec)
+            image = _compiled(model, compile_options(**options), calibrate, core, dump_passes)
     image.save(output)
     data = image_summary(image)
     used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
@@ -66,22 +75,60 @@ def compile(
         {"output": str(output), **data},
         *report_tables(image),
         f"Wrote {output}: {used}, id {image.id[:16]}.",
+        *_board_lines(board, image, output),
     )
+
+
+def _core(path: Path | None) -> "CoreSpec | None":
+    from spikewright.files import read_spec
+
+    return read_spec(path) if path else None
+
+
+def _fitted(
+    model: Path,
+    options: "CompileOptions",
+    calibrate: Path | None,
+    board: str,
+    dump_passes: Path | None,
+) -> "CoreImage":
+    """Compile for a board."""
+    from spikewright.boards.catalog import find_board
+    from spikewright.fitting import compile_for_board
+
+    return compile_for_board(
+        find_board(board),
+        options,
+        lambda chosen, core: _compiled(model, chosen, calibrate, core, dump_passes),
+    )
+
+
+def _board_lines(name: str | None, image: "CoreImage", output: Path) -> list[str]:
+    """How to get the bitstream that the image needs."""
+    if name is None:
+        return []
+    from spikewright.boards.catalog import find_board
+
+    if image.spec == find_board(name).spec:
+        return [f"It runs on the core that {name} carries: spikewright build --board {name}"]
+    return [
+        f"It needs a core of its own, which {name} should have room for: "
+        f"spikewright build --board {name} --image {output}"
+    ]
 
 
 def _compiled(
     model: Path,
     options: "CompileOptions",
     calibrate: Path | None,
-    spec: Path | None,
+    core: "CoreSpec | None",
     dump_passes: Path | None,
 ) -> "CoreImage":
     """Compile with the bits that were given."""
     from spikewright.compiler import compile_network
     from spikewright.compiler.superneuromat import compile_superneuromat
-    from spikewright.files import read_spec, read_spikes
+    from spikewright.files import read_spikes
 
-    core = read_spec(spec) if spec else None
     if model.suffix.lower() == ".json":
         return compile_superneuromat(model, options, spec=core)
     spikes = read_spikes(calibrate) if calibrate else None
