@@ -16,7 +16,7 @@ from spikewright.console import Console
 from spikewright.errors import SpikewrightError
 from spikewright.files import merge_json, write_whole
 from spikewright.image import CoreImage
-from spikewright.target import Progress, RunResult, able_to_learn, open_target
+from spikewright.target import LearningTarget, Progress, RunResult, able_to_learn, open_target
 
 if TYPE_CHECKING:
     from data import Digits
@@ -58,18 +58,25 @@ class Cores(Closing):
 
     Attributes
     ----------
+    compares : bool
+        Whether the other target does the same; may be switched before a load.
     differences : int
         Spikes, cycles and learned numbers that were not the same on both.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
         names = [options.target, *([options.compare] if options.compare else [])]
-        self._targets = [able_to_learn(open_target(name)) for name in names]
+        self._all = [able_to_learn(open_target(name)) for name in names]
+        self.compares = True
         self.differences = 0
+
+    @property
+    def _targets(self) -> list[LearningTarget]:
+        return self._all if self.compares else self._all[:1]
 
     def close(self) -> None:
         """Close the targets. Harmless if done twice."""
-        for target in self._targets:
+        for target in self._all:
             target.close()
 
     def load(self, image: CoreImage) -> None:
@@ -110,7 +117,7 @@ class Cores(Closing):
     @property
     def names(self) -> list[str]:
         """Names of the targets."""
-        return [target.name for target in self._targets]
+        return [target.name for target in self._all]
 
     @property
     def figures(self) -> dict[str, Any]:
