@@ -161,7 +161,10 @@ def _result_lines(board: "Board", result: "BuildResult") -> list[Table | str]:
         ]
         parts.append(Table(("cells", "used", "of", "share"), rows))
     else:
-        counts = [(name, f"{count:,}") for name, count in result.manifest["cells"].items()]
+        cells: dict[str, int] = result.manifest["cells"]
+        luts = sum(count for name, count in cells.items() if name.startswith("LUT"))
+        counts = [(name, f"{count:,}") for name, count in cells.items()]
+        counts.append(("all LUTs for logic", f"{luts:,}"))
         parts.append(Table(("cells", "used"), counts, title="Area by yosys"))
     clock = result.manifest["clock"]
     if clock:
