@@ -23,7 +23,6 @@ ULX3S_85F = Board(
     core_hz=80_000_000,
     io_standard="LVCMOS33",
     spec=CoreSpec(axons=512, neurons=1024, weight_words=16384),
-    seeds=(2, 1, 3),
 )
 
 ULX3S_12F = replace(
