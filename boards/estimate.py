@@ -55,7 +55,7 @@ _BLOCKS: Mapping[Family, tuple[tuple[int, int], ...]] = {
 _LARGE = (16384, 16)
 _CLOCKS_HZ: Mapping[Family, int | None] = {
     "ice40": 33_000_000,
-    "ecp5": 84_000_000,
+    "ecp5": 88_000_000,
     "gowin": 73_000_000,
     "xc7": None,
 }
