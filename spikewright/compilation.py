@@ -52,22 +52,20 @@ def compile(
         raise typer.BadParameter("--tune needs samples to tune on: --calibrate in.npz.")
     if model.suffix.lower() == ".json" and (bits or calibrate or dump_passes):
         raise typer.BadParameter(
-            "--bits, --calibrate and --dump-passes are for NIR files: SuperNeuroMAT's are not "
-            "rounded."
+            "--bits, --calibrate and --dump-passes are for NIR: SuperNeuroMAT's are not rounded."
         )
     if board and (spec or bits == "auto"):
         raise typer.BadParameter("--board excludes --spec and --bits auto.")
     from spikewright.summary import image_summary, report_tables
 
     with console.progress("Compiling"):
+        given = compile_options(**options | ({"bits": None} if bits == "auto" else {}))
         if bits == "auto":
-            chosen = compile_options(**options | {"bits": None})
-            image = _least(model, chosen, calibrate, spec, keep, dump_passes)
+            image = _least(model, given, calibrate, spec, keep, dump_passes)
         elif board:
-            image = _fitted(model, compile_options(**options), calibrate, board, dump_passes)
+            image = _fitted(model, given, calibrate, board, dump_passes)
         else:
-            core = _core(spec)
-            image = _compiled(model, compile_options(**options), calibrate, core, dump_passes)
+            image = _compiled(model, given, calibrate, _core(spec), dump_passes)
     image.save(output)
     data = image_summary(image)
     used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
