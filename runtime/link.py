@@ -1,4 +1,4 @@
-"""Whole frames out and in, over a serial port. The one place that knows pyserial."""
+"""Whole frames out and in, over a serial port."""
 
 import errno
 import time
@@ -8,19 +8,19 @@ from typing import Protocol
 import serial
 from cobs import cobs
 from fastcrc import crc32
-from serial.tools import list_ports
 
 from spikewright.closing import Closing
 from spikewright.errors import DataError, LinkError
 from spikewright.frames import BITS_A_BYTE, CRC_SIZE, LinkSpec
 from spikewright.recording import Recorder
 
+from .ports import access, available_ports
+
 __all__ = [
     "BAUD_HZ",
     "Link",
     "Port",
     "SerialPort",
-    "available_ports",
     "decode_frame",
     "encode_frame",
 ]
@@ -49,17 +49,6 @@ def decode_frame(frame: bytes) -> bytes | None:
     body, crc = content[:-CRC_SIZE], content[-CRC_SIZE:]
     intact = len(content) > CRC_SIZE and crc32.iscsi(body) == int.from_bytes(crc, "little")
     return body if intact else None
-
-
-def available_ports() -> list[str]:
-    """Serial ports of this machine as ``/dev/ttyUSB1 (what it is)``."""
-    ports = sorted(list_ports.comports(), key=lambda port: str(port.device))
-    return [
-        f"{port.device}"
-        if port.description in (None, "n/a")
-        else f"{port.device} ({port.description})"
-        for port in ports
-    ]
 
 
 class Port(Protocol):
@@ -272,7 +261,9 @@ def _cannot_open(port: str, baud_hz: int, error: OSError | ValueError) -> LinkEr
             f"There is no port {port}.", hint=f"{there} Is the board plugged in?{models}"
         )
     if code in (errno.EBUSY, errno.EAGAIN):
-        return LinkError(f"Port {port} is in use.", hint="Close the program that has it open.")
+        use = access(port)
+        by = f" ({use.reason})" if use.status == "busy" else ""
+        return LinkError(f"Port {port} is in use.", hint=f"Close the program that has it open{by}.")
     if code in (errno.EACCES, errno.EPERM):
         return LinkError(
             f"Port {port} may not be opened by this user.",

@@ -28,7 +28,7 @@ LIBRARIES = {
     "amaranth": re.compile(r"(hdl|boards)/|sim/(model|verilator|cocotb_\w+)\.py"),
     "nir": re.compile(r"compiler/(frontend|nir_reader|torch_\w+)\.py"),
     "h5py": re.compile(r"compiler/nir_reader\.py"),
-    "serial": re.compile(r"runtime/link\.py"),
+    "serial": re.compile(r"runtime/(link|ports)\.py"),
     "cocotb": re.compile(r"sim/cocotb_\w+\.py"),
     "torch": re.compile(r"compiler/(qat|surrogate|torch_\w+)\.py"),
     "snntorch": re.compile(r"(?!)"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spikewright.errors import LinkError
-from spikewright.runtime.link import Link, available_ports, decode_frame, encode_frame
+from spikewright.runtime.link import Link, decode_frame, encode_frame
+from spikewright.runtime.ports import available_ports
 from spikewright.runtime.session import Session
 from spikewright.sim.terminal import Line, Terminal
 
