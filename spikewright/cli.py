@@ -24,6 +24,7 @@ from spikewright.arguments import (
 from spikewright.building import boards, build
 from spikewright.compilation import compile
 from spikewright.console import Console, Table, explain
+from spikewright.devices import devices
 from spikewright.errors import SpikewrightError
 from spikewright.inspection import diagnose
 from spikewright.inspection import explain as explain_neuron
@@ -124,6 +125,7 @@ _command(learn)
 _command(recover)
 _command(boards)
 _command(build)
+_command(devices)
 
 
 @_command
