@@ -108,11 +108,10 @@ def udev_rules() -> str:
     Source: openFPGALoader's ``99-openfpgaloader.rules``. The file's number has to be below 73,
     that of the rules which act on ``uaccess``.
     """
-    head = "# Boards that spikewright knows: for who is logged in, and for group plugdev."
-    ids = sorted({(bridge.vid, bridge.pid) for bridge in _ALL})
-    lines = [
-        f'SUBSYSTEM=="usb|tty", ATTRS{{idVendor}}=="{vid:04x}", ATTRS{{idProduct}}=="{pid:04x}", '
-        'MODE="660", GROUP="plugdev", TAG+="uaccess"'
-        for vid, pid in ids
-    ]
+    head = "# Boards that spikewright knows, for who is logged in; programming also for plugdev."
+    lines = []
+    for vid, pid in sorted({(bridge.vid, bridge.pid) for bridge in _ALL}):
+        ids = f'ATTRS{{idVendor}}=="{vid:04x}", ATTRS{{idProduct}}=="{pid:04x}"'
+        lines.append(f'SUBSYSTEM=="usb", {ids}, MODE="660", GROUP="plugdev", TAG+="uaccess"')
+        lines.append(f'SUBSYSTEM=="tty", {ids}, TAG+="uaccess"')
     return "\n".join([head, *lines])

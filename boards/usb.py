@@ -93,7 +93,7 @@ def _read(folder: Path) -> UsbDevice | None:
 
 
 def has_rule(vid: int, pid: int, folders: Sequence[Path] = RULES) -> bool:
-    """Whether a rule of udev names this VID:PID."""
+    """Whether a rule of udev names this VID:PID, in any of the folders."""
     wanted = (f'idVendor}}=="{vid:04x}"', f'idProduct}}=="{pid:04x}"')
     for path in (path for folder in folders for path in folder.glob("*.rules")):
         lines = path.read_text(errors="replace").lower().splitlines()

@@ -5,19 +5,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spikewright.errors import LinkError
 from spikewright.frames import LinkSpec
 from spikewright.image import CoreImage
 from spikewright.target import Progress, RunResult, check_rewards, check_spikes
 
 from .device import Device
-from .link import Port
+from .link import Port, parse_port
 
 __all__ = ["SerialTarget"]
 
 Bools = npt.NDArray[np.bool_]
-
-_BAUD_DIGITS = 9
 
 
 class SerialTarget:
@@ -39,16 +36,7 @@ class SerialTarget:
 
     def __init__(self, name: str | Port, *, record: Path | None = None) -> None:
         self.name = name if isinstance(name, str) else name.name
-        port, baud = name, ""
-        if isinstance(name, str) and "@" in name:
-            port, _, baud = name.rpartition("@")
-        if baud and not (baud.isdecimal() and len(baud) <= _BAUD_DIGITS):
-            raise LinkError(
-                f"The baud rate of {port} must be a number of up to {_BAUD_DIGITS} digits, "
-                f"not {baud[:20]!r}.",
-                hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
-            )
-        baud_hz = int(baud) if baud else LinkSpec.baud_hz
+        port, baud_hz = parse_port(name) if isinstance(name, str) else (name, LinkSpec.baud_hz)
         self.device = Device(port, baud_hz=baud_hz, record=record)
 
     def load(self, image: CoreImage) -> None:

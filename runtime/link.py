@@ -23,10 +23,12 @@ __all__ = [
     "SerialPort",
     "decode_frame",
     "encode_frame",
+    "parse_port",
 ]
 
 BAUD_HZ = (9_600, 50_000_000)
 """Line rates: on a slower one nobody would wait for an image."""
+_BAUD_DIGITS = 9
 _POLL_S = 0.02
 _WRITE_TIMEOUT_S = 10.0
 _PIECE_S = 0.5
@@ -49,6 +51,24 @@ def decode_frame(frame: bytes) -> bytes | None:
     body, crc = content[:-CRC_SIZE], content[-CRC_SIZE:]
     intact = len(content) > CRC_SIZE and crc32.iscsi(body) == int.from_bytes(crc, "little")
     return body if intact else None
+
+
+def parse_port(name: str) -> tuple[str, int]:
+    """A port and its baud rate, 1,000,000 unless it is named as in ``/dev/ttyUSB1@115200``.
+
+    Raises
+    ------
+    LinkError
+        The baud rate is no number.
+    """
+    port, _, baud = name.rpartition("@") if "@" in name else (name, "", "")
+    if baud and not (baud.isdecimal() and len(baud) <= _BAUD_DIGITS):
+        raise LinkError(
+            f"The baud rate of {port} must be a number of up to {_BAUD_DIGITS} digits, "
+            f"not {baud[:20]!r}.",
+            hint="Name a port and its baud rate as in /dev/ttyUSB1@115200.",
+        )
+    return port, int(baud) if baud else LinkSpec.baud_hz
 
 
 class Port(Protocol):

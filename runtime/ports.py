@@ -79,7 +79,7 @@ class Access:
     reason : str
         Why not; empty if it is free.
     remedy : str
-        The command that mends it.
+        The command that mends it; empty if there is none.
     """
 
     status: Literal["free", "busy", "denied", "absent"]
@@ -96,7 +96,7 @@ def access(path: str) -> Access:
     try:
         status = node.stat()
     except OSError:
-        return Access("absent", "there is no such port", "spikewright devices")
+        return Access("absent", "there is no such port")
     if not os.access(node, os.R_OK | os.W_OK):
         return _denied(status)
     holders = list(_holders(str(node.resolve())))

@@ -49,9 +49,10 @@ def test_each_board_has_its_bridge() -> None:
 def test_rules_name_each_bridge_once() -> None:
     comment, *rules = udev_rules().splitlines()
     assert comment.startswith("# ")
-    assert len(rules) == len(set(rules)) == len({bridge.usb_id for bridge in BRIDGES.values()})
+    assert len(rules) == len(set(rules)) == 2 * len({b.usb_id for b in BRIDGES.values()})
     for bridge in BRIDGES.values():
         vid, pid = bridge.usb_id.split(":")
         ids = f'ATTRS{{idVendor}}=="{vid}", ATTRS{{idProduct}}=="{pid}"'
-        (rule,) = [rule for rule in rules if ids in rule]
-        assert 'TAG+="uaccess"' in rule
+        found = [rule for rule in rules if ids in rule]
+        assert [rule.split(",")[0] for rule in found] == ['SUBSYSTEM=="usb"', 'SUBSYSTEM=="tty"']
+        assert all(rule.endswith('TAG+="uaccess"') for rule in found)
