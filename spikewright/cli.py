@@ -26,6 +26,7 @@ from spikewright.compilation import compile
 from spikewright.console import Console, Table, explain
 from spikewright.devices import devices
 from spikewright.errors import SpikewrightError
+from spikewright.flashing import flash
 from spikewright.inspection import diagnose
 from spikewright.inspection import explain as explain_neuron
 from spikewright.teaching import learn, recover
@@ -126,6 +127,7 @@ _command(recover)
 _command(boards)
 _command(build)
 _command(devices)
+_command(flash)
 
 
 @_command

@@ -20,6 +20,7 @@ Status = Literal["ok", "note", "missing"]
 _EXTRA_USES = {
     "fpga": "RTL, Verilator, synthesis",
     "demo": "make demo, learn --report",
+    "flash": "writing bitstreams to boards",
     "torch": "make train",
     "dev": "make test",
 }

@@ -16,13 +16,13 @@ FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = (
     *("arguments", "building", "cli", "compilation", "console", "cost", "devices"),
-    *("doctor", "fitting", "inspection", "learnbench", "learned", "learned_figures"),
-    *("learned_report", "linkbench", "summary", "teaching"),
+    *("doctor", "fitting", "flashing", "inspection", "learnbench", "learned"),
+    *("learned_figures", "learned_report", "linkbench", "summary", "teaching"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
 LIGHT = (
-    *("arguments", "building", "compilation", "console", "devices", "errors", "inspection"),
-    *("teaching",),
+    *("arguments", "building", "compilation", "console", "devices", "errors", "flashing"),
+    *("inspection", "teaching"),
 )
 """What the command line imports before it knows the subcommand."""
 HDL_USERS = re.compile(r"sim/(model|verilator|virtual|cocotb_\w+)\.py")
