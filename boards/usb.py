@@ -92,7 +92,7 @@ def _read(folder: Path) -> UsbDevice | None:
     return UsbDevice(bus, number, vid, pid, product, serial, node)
 
 
-def has_rule(vid: int, pid: int, folders: Sequence[Path] = RULES) -> bool:
+def has_rule(vid: int, pid: int, folders: Sequence[Path]) -> bool:
     """Whether a rule of udev names this VID:PID, in any of the folders."""
     wanted = (f'idVendor}}=="{vid:04x}"', f'idProduct}}=="{pid:04x}"')
     for path in (path for folder in folders for path in folder.glob("*.rules")):

@@ -25,6 +25,7 @@ from spikewright.building import boards, build
 from spikewright.compilation import compile
 from spikewright.console import Console, Table, explain
 from spikewright.devices import devices
+from spikewright.doctor import doctor
 from spikewright.errors import SpikewrightError
 from spikewright.flashing import flash
 from spikewright.inspection import diagnose
@@ -128,6 +129,7 @@ _command(boards)
 _command(build)
 _command(devices)
 _command(flash)
+_command(doctor)
 
 
 @_command
@@ -357,20 +359,3 @@ def regress(
         f"{len(outcomes) - len(bad)} of {len(outcomes)} passed.",
     )
     return 1 if bad else 0
-
-
-@_command
-def doctor(console: Console) -> int:
-    """Check this machine; say how to mend what is missing."""
-    from spikewright.doctor import examine
-
-    checks = examine()
-    missing = sum(check.status == "missing" for check in checks)
-    rows = [(check.status, check.name, check.found) for check in checks]
-    remedies = [f"{check.name}: {check.remedy}" for check in checks if check.remedy]
-    console.result(
-        {"missing": missing, "checks": [asdict(check) for check in checks]},
-        Table(("status", "what", "found"), rows),
-        *(["To mend:", *remedies] if remedies else []),
-    )
-    return 1 if missing else 0

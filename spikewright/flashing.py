@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -179,23 +180,7 @@ def choose_device(bridge: "Bridge", cable: str | None) -> tuple["UsbDevice | Non
     fitting = [d for d in same_id if bridge.board in likely_boards(d.vid, d.pid, d.product)]
     if cable is not None:
         fitting = [device for device in same_id if device.address == cable]
-    there = [f"{d.address} {d.usb_id} {d.product} {d.serial}".rstrip() for d in same_id]
-    if not fitting:
-        which = f" at {cable}" if cable else ""
-        raise ToolError(
-            f"No {bridge.board} is plugged in{which} ({bridge.usb_id}).",
-            reasons=there,
-            hint="Choose one of these: --cable BUS:NUMBER."
-            if there
-            else "Look: spikewright devices",
-        )
-    if len(fitting) > 1:
-        raise ToolError(
-            f"{len(fitting)} USB devices may be {bridge.board}.",
-            reasons=there,
-            hint="Choose one: --cable BUS:NUMBER.",
-        )
-    (device,) = fitting
+    device = _only_one(bridge, fitting, same_id, cable)
     if not device.is_accessible:
         raise ToolError(
             f"USB device {device.address} may not be used by this user.", hint=INSTALL_RULES
@@ -203,10 +188,27 @@ def choose_device(bridge: "Bridge", cable: str | None) -> tuple["UsbDevice | Non
     if len(same_id) > 1 and not bridge.selectable:
         raise ToolError(
             f"openFPGALoader cannot choose one of {len(same_id)} devices {bridge.usb_id}.",
-            reasons=there,
             hint="Unplug all but one.",
         )
     return device, len(same_id) > 1
+
+
+def _only_one(
+    bridge: "Bridge",
+    fitting: "Sequence[UsbDevice]",
+    same_id: "Sequence[UsbDevice]",
+    cable: str | None,
+) -> "UsbDevice":
+    """The device that fits. Raises :class:`ToolError` with all of its ID if not just one does."""
+    if len(fitting) == 1:
+        return fitting[0]
+    there = [f"{d.address} {d.usb_id} {d.product} {d.serial}".rstrip() for d in same_id]
+    which = f" at {cable}" if cable else ""
+    what = f"{len(fitting)} USB devices may be {bridge.board}."
+    if not fitting:
+        what = f"No {bridge.board} is plugged in{which} ({bridge.usb_id})."
+    hint = "Choose one: --cable BUS:NUMBER." if there else "Look for it: spikewright devices"
+    raise ToolError(what, reasons=there, hint=hint)
 
 
 def _runs_already(

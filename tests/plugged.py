@@ -1,5 +1,10 @@
-"""USB devices as Linux lists them, in a folder."""
+"""What is plugged in: USB devices as Linux lists them, real ports and programs that hold them."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,3 +50,37 @@ def a_sysfs(root: Path, monkeypatch: pytest.MonkeyPatch) -> Sysfs:
     monkeypatch.setattr(usb, "SYSFS", root / "devices")
     monkeypatch.setattr(usb, "NODES", root / "nodes")
     return made
+
+
+class Deaf:
+    """A line on which nobody answers."""
+
+    is_active = False
+
+    def exchange(self, data: bytes) -> bytes:
+        return b""
+
+
+@contextmanager
+def pseudo_terminal() -> Iterator[str]:
+    """A real port; this process, which has made it, is the device behind it."""
+    master, slave = os.openpty()
+    try:
+        yield os.ttyname(slave)
+    finally:
+        os.close(slave)
+        os.close(master)
+
+
+@contextmanager
+def program(code: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Another program that runs until the block ends, once it has printed a line."""
+    command = [sys.executable, "-c", f"{code}\nprint('ready', flush=True)\ninput()", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as running:
+        assert running.stdout is not None
+        try:
+            assert running.stdout.readline() == "ready\n"
+            yield running
+        finally:
+            running.kill()

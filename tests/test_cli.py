@@ -302,22 +302,9 @@ def test_record_and_regress(cli: Cli, files: Path, image: Path, tmp_path: Path) 
     assert "No case in" in cli.error("regress", tmp_path / "absent")
 
 
-def test_doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said = cli.json("doctor")
-    assert said["missing"] == 0
+def test_doctor(cli: Cli) -> None:
+    assert cli.json("doctor")["missing"] == 0
     assert "python" in cli("doctor")
-    for tool in ("make", "perl", "verilator"):
-        (tmp_path / tool).symlink_to("/bin/true")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    said = json.loads(subprocess_output(1, "doctor", "--json"))
-    checks = {check["name"]: check for check in said["checks"]}
-    assert said["missing"] == 1
-    assert checks["g++"]["status"] == "missing"
-    assert checks["g++"]["remedy"] == "apt-get install g++"
-    assert checks["make"]["status"] == "ok"
-    assert (
-        checks["verilator, system"]["found"] == f"{tmp_path}/verilator is there too; it is not used"
-    )
 
 
 def test_missing_package_is_named_and_the_doctor_still_works() -> None:

@@ -1,12 +1,11 @@
 """The command devices: pyserial's own list entries, pseudo-terminals, USB devices in a folder."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import Cli
-from plugged import Sysfs, a_sysfs
+from plugged import Sysfs, a_sysfs, pseudo_terminal
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
@@ -27,10 +26,8 @@ def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sysfs:
 
 @pytest.fixture
 def terminal() -> Iterator[str]:
-    master, slave = os.openpty()
-    yield os.ttyname(slave)
-    os.close(slave)
-    os.close(master)
+    with pseudo_terminal() as path:
+        yield path
 
 
 def info(

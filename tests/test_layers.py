@@ -15,14 +15,14 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("hdl", "compiler", "runtime", "sim", "boards")
 MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards": ("hdl",)}
 FRONT = (
-    *("arguments", "building", "cli", "compilation", "console", "cost", "devices"),
-    *("doctor", "fitting", "flashing", "inspection", "learnbench", "learned"),
-    *("learned_figures", "learned_report", "linkbench", "summary", "teaching"),
+    *("arguments", "board_checks", "building", "checks", "cli", "compilation", "console"),
+    *("cost", "devices", "doctor", "fitting", "flashing", "inspection", "learnbench"),
+    *("learned", "learned_figures", "learned_report", "linkbench", "summary", "teaching"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
 LIGHT = (
-    *("arguments", "building", "compilation", "console", "devices", "errors", "flashing"),
-    *("inspection", "teaching"),
+    *("arguments", "building", "compilation", "console", "devices", "doctor", "errors"),
+    *("flashing", "inspection", "teaching"),
 )
 """What the command line imports before it knows the subcommand."""
 HDL_USERS = re.compile(r"sim/(model|verilator|virtual|cocotb_\w+)\.py")

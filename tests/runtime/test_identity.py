@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from plugged import Deaf
 
 from spikewright.errors import LinkError
 from spikewright.runtime import identity
@@ -11,13 +12,6 @@ from spikewright.sim.terminal import Terminal
 from spikewright.spec import CoreSpec
 
 SPEC = CoreSpec(axons=8, neurons=8, lanes=4)
-
-
-class Deaf:
-    is_active = False
-
-    def exchange(self, data: bytes) -> bytes:
-        return b""
 
 
 def test_who_answers() -> None:

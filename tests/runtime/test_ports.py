@@ -2,41 +2,15 @@ import grp
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from plugged import program, pseudo_terminal
 from serial.tools.list_ports_common import ListPortInfo
 
 from spikewright.errors import LinkError
 from spikewright.runtime.link import Link
 from spikewright.runtime.ports import Port, access, serial_ports
-
-
-@contextmanager
-def pseudo_terminal() -> Iterator[str]:
-    """A real port; this process, which has made it, is the device behind it."""
-    master, slave = os.openpty()
-    try:
-        yield os.ttyname(slave)
-    finally:
-        os.close(slave)
-        os.close(master)
-
-
-@contextmanager
-def program(code: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """Another program that runs until the block ends, once it has printed a line."""
-    command = [sys.executable, "-c", f"{code}\nprint('ready', flush=True)\ninput()", *arguments]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as running:
-        assert running.stdout is not None
-        try:
-            assert running.stdout.readline() == "ready\n"
-            yield running
-        finally:
-            running.kill()
 
 
 def usb(location: str | None, product: str | None = "iCEBreaker V1.0e") -> ListPortInfo:
