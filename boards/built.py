@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field, ValidationError
 from spikewright.errors import DataError
 from spikewright.storage import read_file
 
-__all__ = ["BUILDS", "MANIFEST", "Built", "find_builds", "read_bitstream", "read_build"]
+from .build import MANIFEST
 
-MANIFEST = "manifest.json"
+__all__ = ["BUILDS", "Built", "find_builds", "read_bitstream", "read_build"]
+
 BUILDS = Path("build/boards")
 """Where builds are looked for, a folder each."""
 _LARGEST = 64 << 20

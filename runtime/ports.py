@@ -12,13 +12,13 @@ from typing import Literal, Self
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-__all__ = ["Access", "Port", "access", "available_ports", "serial_ports"]
+__all__ = ["Access", "PortInfo", "access", "available_ports", "serial_ports"]
 
 _PTMX = ("/dev/ptmx", "/dev/pts/ptmx")
 
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class PortInfo:
     """A serial port.
 
     Attributes
@@ -59,9 +59,9 @@ class Port:
         return "" if self.vid is None or self.pid is None else f"{self.vid:04x}:{self.pid:04x}"
 
 
-def serial_ports() -> list[Port]:
+def serial_ports() -> list[PortInfo]:
     """All serial ports, in order."""
-    return [Port.of(info) for info in sorted(list_ports.comports())]
+    return [PortInfo.of(info) for info in sorted(list_ports.comports())]
 
 
 def available_ports() -> list[str]:

@@ -10,7 +10,7 @@ from spikewright.console import Console, Table
 
 if TYPE_CHECKING:
     from spikewright.boards.usb import UsbDevice
-    from spikewright.runtime.ports import Access, Port
+    from spikewright.runtime.ports import Access, PortInfo
 
 __all__ = ["INSTALL_RULES", "Found", "boards_without_port", "devices", "examine_ports"]
 
@@ -27,7 +27,7 @@ class Found:
 
     Attributes
     ----------
-    port : Port
+    port : PortInfo
     boards : tuple of str
         Names of the boards that it may belong to; USB IDs are shared, so they may be several.
     role : str
@@ -37,7 +37,7 @@ class Found:
         Whether it may be used.
     """
 
-    port: "Port"
+    port: "PortInfo"
     boards: tuple[str, ...]
     role: str
     access: "Access"
@@ -63,7 +63,7 @@ class Found:
         }
 
 
-def examine_ports(ports: Sequence["Port"]) -> list[Found]:
+def examine_ports(ports: Sequence["PortInfo"]) -> list[Found]:
     """Say of each port what it may be and whether it may be used; none is opened."""
     from spikewright.boards.bridges import BRIDGES, likely_boards
     from spikewright.runtime.ports import access
@@ -80,7 +80,7 @@ def examine_ports(ports: Sequence["Port"]) -> list[Found]:
 
 
 def boards_without_port(
-    usb: Sequence["UsbDevice"], ports: Sequence["Port"]
+    usb: Sequence["UsbDevice"], ports: Sequence["PortInfo"]
 ) -> list[tuple["UsbDevice", tuple[str, ...]]]:
     """USB devices that have no serial port now, such as a bootloader, and the boards they may be.
 

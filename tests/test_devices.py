@@ -11,7 +11,7 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from spikewright.boards.bridges import udev_rules
 from spikewright.devices import examine_ports
-from spikewright.runtime.ports import Port
+from spikewright.runtime.ports import PortInfo
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def info(
 def test_what_a_port_may_be(
     usb_id: str, product: str, location: str, boards: tuple[str, ...], role: str, terminal: str
 ) -> None:
-    (found,) = examine_ports([Port.of(info(terminal, usb_id, product, location=location))])
+    (found,) = examine_ports([PortInfo.of(info(terminal, usb_id, product, location=location))])
     assert (found.boards, found.role) == (boards, role)
     assert found.access.status == "free"
 

@@ -17,7 +17,7 @@ from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from spikewright.boards import usb
-from spikewright.boards.built import MANIFEST
+from spikewright.boards.build import MANIFEST
 from spikewright.devices import INSTALL_RULES
 from spikewright.runtime import identity
 from spikewright.sim.device_model import DeviceModel

@@ -13,7 +13,7 @@ from commands import Cli
 from plugged import Sysfs, a_sysfs
 
 from spikewright.boards import usb
-from spikewright.boards.built import MANIFEST
+from spikewright.boards.build import MANIFEST
 from spikewright.boards.usb import UsbDevice
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.terminal import Terminal

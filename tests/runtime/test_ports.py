@@ -10,7 +10,7 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from spikewright.errors import LinkError
 from spikewright.runtime.link import Link
-from spikewright.runtime.ports import Port, access, serial_ports
+from spikewright.runtime.ports import PortInfo, access, serial_ports
 
 
 def usb(location: str | None, product: str | None = "iCEBreaker V1.0e") -> ListPortInfo:
@@ -25,16 +25,18 @@ def usb(location: str | None, product: str | None = "iCEBreaker V1.0e") -> ListP
     [("1-2:1.0", 0), ("1-2.4:1.1", 1), ("1-2.4", None), ("1-2", None), (None, None)],
 )
 def test_port_of_a_usb_device(location: str | None, interface: int | None) -> None:
-    port = Port.of(usb(location))
-    assert port == Port("/dev/ttyUSB1", 0x0403, 0x6010, "iCEBreaker V1.0e", "ib12345", interface)
+    port = PortInfo.of(usb(location))
+    assert port == PortInfo(
+        "/dev/ttyUSB1", 0x0403, 0x6010, "iCEBreaker V1.0e", "ib12345", interface
+    )
     assert port.usb_id == "0403:6010"
 
 
 def test_port_that_says_nothing() -> None:
-    port = Port.of(ListPortInfo("/dev/ttyS0"))
-    assert port == Port("/dev/ttyS0")
+    port = PortInfo.of(ListPortInfo("/dev/ttyS0"))
+    assert port == PortInfo("/dev/ttyS0")
     assert port.usb_id == ""
-    assert Port.of(usb("1-2", None)).product == ""
+    assert PortInfo.of(usb("1-2", None)).product == ""
 
 
 def test_ports_of_this_machine() -> None:
