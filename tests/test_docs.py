@@ -106,6 +106,12 @@ def test_links_lead_somewhere(page: str) -> None:
         assert (DOCS / target).exists(), target
 
 
+def test_links_of_the_readme_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert "docs/link.md" in targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
 def commands(text: str) -> list[list[str]]:
     """Calls of spikewright in blocks and in backquotes, up to a pipe."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
