@@ -148,7 +148,8 @@ class Core(wiring.Component):
             neurons.acc.eq(acc.acc),
             neurons.running.eq(scheduler.timestep_busy),
             neurons.flush.eq(scheduler.flush),
-            neurons.awake.eq(scheduler.awake),
+            # Standing still is for simulators: an enable of every register is far from some.
+            neurons.awake.eq(1 if self._clocks.neurons == "sync" else scheduler.awake),
             neurons.issue_valid.eq(scheduler.issue_valid),
             neurons.zero.eq(scheduler.zero_group),
             neurons.zero_en.eq(clearing),
