@@ -7,8 +7,9 @@ import sys
 from types import SimpleNamespace
 
 from amaranth.back import rtlil
-from amaranth.hdl import Fragment, MemoryInstance, Value
+from amaranth.hdl import ClockDomain, Fragment, MemoryInstance, Value
 from amaranth.hdl._ir import PortDirection
+from amaranth.hdl._xfrm import DomainCollector
 from amaranth.lib import wiring
 
 from spikewright.errors import ToolError
@@ -55,6 +56,9 @@ def to_rtlil(component: wiring.Component, *, name: str) -> str:
         direction = PortDirection.Input if member.flow == wiring.In else PortDirection.Output
         ports["__".join(map(str, path))] = (Value.cast(value), direction)
     fragment = Fragment.get(component, None)
+    for domain in _add_domains(fragment):
+        for signal in (domain.clk, domain.rst):
+            ports[signal.name] = signal, PortDirection.Input
     _forget_zeros(fragment)
     text: str = rtlil.convert(fragment, name=name, ports=ports, emit_src=False)
     return _OLD_VALUE.sub(r"\g<1>COLLISION_X_MASK 1'1", _EMPTY_INIT.sub("", text))
@@ -99,6 +103,19 @@ write_verilog -norename
             hint="If it is missing: pip install 'amaranth[builtin-yosys]'.",
         )
     return done.stdout
+
+
+def _add_domains(fragment: Fragment) -> list[ClockDomain]:
+    """Define the clock domains that are used but not defined, in the order of their names.
+
+    Amaranth would, and make ports of them, but in an order that differs from process to process.
+    """
+    collector = DomainCollector()
+    collector(fragment)
+    names = collector.used_domains - collector.defined_domains - {"comb"}
+    domains = [ClockDomain(name) for name in sorted(names)]
+    fragment.add_domains(domains)
+    return domains
 
 
 def _forget_zeros(fragment: Fragment) -> None:

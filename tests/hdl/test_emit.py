@@ -1,4 +1,6 @@
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,28 @@ def test_text_is_the_same_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "src" not in text
         assert str(Path(__file__).parent) not in text
         assert sys.prefix not in text
+
+
+def test_text_is_the_same_in_every_process() -> None:
+    code = (
+        "from spikewright.hdl.core import Core\n"
+        "from spikewright.hdl.emit import to_rtlil\n"
+        "from spikewright.hdl.layouts import Clocks\n"
+        "from spikewright.spec import CoreSpec\n"
+        "core = Core(CoreSpec(axons=1, neurons=1, lanes=1), Clocks('neurons', 'host'))\n"
+        "print(to_rtlil(core, name='core'))\n"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(texts) == 1
 
 
 def test_yosys_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
