@@ -46,11 +46,24 @@ SPECS = (
         adaptive_threshold=True,
         refractory_bits=0,
     ),
+    CoreSpec(
+        axons=1,
+        neurons=1,
+        lanes=1,
+        decay="shift",
+        plasticity="trace",
+        soft_bounds=True,
+        reward=True,
+        stochastic_rounding=True,
+        adaptive_threshold=True,
+    ),
+    CoreSpec(axons=2, neurons=4, lanes=4, plasticity="window", reward=True, winners=2),
     *(draw_spec(np.random.default_rng((3, number)), most=64, plastic=True) for number in range(6)),
 )
 UPDATES = (550_000, 350_000, 100_000, 100, 0, 5_000, *(0,) * (len(SPECS) - 6))
 """Synapses to be changed on each spec, at least; with the others a round number of cases is run."""
 CASES = 12
+CASES_AT_ONCE = 4
 
 
 def run_case(simulator: CoreSimulator, spec: CoreSpec, seed: tuple[int, int]) -> LockstepReport:
@@ -68,6 +81,25 @@ def run_case(simulator: CoreSimulator, spec: CoreSpec, seed: tuple[int, int]) ->
     return report
 
 
+def run_without_a_pause(spec: CoreSpec, seed: tuple[int, int]) -> None:
+    """What lockstep cannot show, as it waits for the last write before it looks.
+
+    Timesteps, clears and reads follow each other in the first cycle that the core is not busy.
+    """
+    case = draw_case(seed, spec=spec, timesteps=60, samples=3)
+    golden, rtl = GoldenTarget(), VerilatorTarget()
+    results = []
+    for target in (golden, rtl):
+        target.load(case.image)
+        results.append(target.run(case.spikes, learn=spec.plastic, rewards=case.rewards))
+    for name in ("spikes", "cycles"):
+        wanted, found = (getattr(result, name) for result in results)
+        np.testing.assert_array_equal(found, wanted, f"{name}, {case}, seed {seed}")
+    if spec.plastic:
+        assert rtl.learned_image().id == golden.learned_image().id, f"{case}, seed {seed}"
+    rtl.close()
+
+
 def test_amount() -> None:
     assert sum(UPDATES) >= 1_000_000
 
@@ -79,6 +111,8 @@ def test_lockstep(number: int) -> None:
         while seed < CASES or updates < UPDATES[number]:
             updates += run_case(simulator, spec, (number, seed)).updates
             seed += 1
+    for again in range(CASES_AT_ONCE):
+        run_without_a_pause(spec, (number, again))
     print(f"spec {number}: {updates} synapses changed in {seed} cases")
 
 
