@@ -10,6 +10,7 @@ from spikewright.errors import ImageError
 from spikewright.fixed import signed_range
 from spikewright.image import CoreImage, Manifest
 from spikewright.learning import LearningRule
+from spikewright.manifest import Population
 from spikewright.spec import CoreSpec
 
 __all__ = ["axon_weights_of", "neuron_weights_of", "plastic_image"]
@@ -59,6 +60,8 @@ def plastic_image(
     opposite : bool[spec.sources], optional
         Rows that learn with the other sign: axons, then from ``spec.axons`` on neurons.
     manifest : Manifest, optional
+        By default names for the axons and for each level: ``axons``, and ``neurons`` or ``level0``,
+        ``level1`` and so on, of which the last is the output.
     **parameters : int or int[neurons]
         ``a_mem``, ``a_syn``, ``bias``, ``v_threshold``, ``reset``, ``reset_to``, ``refractory``,
         ``h`` and ``h_step``, each 0 if not given. Neurons that are not used never spike.
@@ -101,10 +104,26 @@ def plastic_image(
         spec=spec,
         level_groups=-(-used // spec.lanes),
         rule=rule,
-        manifest=manifest or Manifest(),
+        manifest=manifest or _manifest(axons, used.tolist()),
         **_rows(spec, weights, plastic),
         **_neurons(spec, neurons, parameters),
         **optional,
+    )
+
+
+def _manifest(axons: int, levels: list[int]) -> Manifest:
+    """Names for the axons and the levels, if none is empty: such an image is refused later."""
+    if min(levels) < 1:
+        return Manifest()
+    names = [f"level{k}" for k in range(len(levels))] if len(levels) > 1 else ["neurons"]
+    firsts = np.cumsum([0, *levels[:-1]]).tolist()
+    return Manifest(
+        inputs=(Population(name="axons", first=0, count=axons),),
+        populations=tuple(
+            Population(name=name, first=first, count=count)
+            for name, first, count in zip(names, firsts, levels, strict=True)
+        ),
+        outputs=(names[-1],),
     )
 
 

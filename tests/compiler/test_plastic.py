@@ -79,3 +79,14 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], reason: str) -> N
     given: dict[str, Any] = {"axon_weights": np.ones((2, 16), int), "rule": RULE} | changes
     with pytest.raises(ImageError, match=re.escape(reason)):
         plastic_image(SPEC, **given)
+
+
+def test_axons_and_levels_have_names() -> None:
+    image = plastic_image(SPEC, np.ones((2, 5), int), rule=RULE, levels=[4, 1])
+    assert [(p.name, p.first, p.count) for p in image.manifest.inputs] == [("axons", 0, 2)]
+    levels = [(p.name, p.first, p.count) for p in image.manifest.populations]
+    assert levels == [("level0", 0, 4), ("level1", 4, 1)]
+    assert image.manifest.outputs == ("level1",)
+    one = plastic_image(SPEC, np.ones((2, 5), int), rule=RULE).manifest
+    assert [p.name for p in one.populations] == ["neurons"]
+    assert one.outputs == ("neurons",)
