@@ -25,7 +25,8 @@ __all__ = [
 
 ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="Core image that compile wrote.")]
 CoreFile = Annotated[
-    Path | None, typer.Option(help="Core to fit, as JSON; by default as small as can be.")
+    Path | None,
+    typer.Option(help="Core to fit, as JSON, or a preset; by default as small as can be."),
 ]
 Spikes = Annotated[
     Path,
