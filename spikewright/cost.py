@@ -103,7 +103,10 @@ class Cost:
     samples, timesteps : int
     clock_hz : float
     timestep_cycles, inference_cycles : Distribution
-        Clock cycles, exactly those of the RTL.
+        Clock cycles, exactly those of the RTL, of a core that does not learn meanwhile.
+    learning_cycles : Distribution or None
+        Clock cycles of a timestep if the core learns all samples, one after the other, without
+        rewards; None if it learns nothing.
     clear_cycles : int
         Clock cycles that clearing the state takes on top, before each inference.
     weights : Weights
@@ -120,6 +123,7 @@ class Cost:
     clock_hz: float
     timestep_cycles: Distribution
     inference_cycles: Distribution
+    learning_cycles: Distribution | None
     clear_cycles: int
     weights: Weights
     load: Traffic
@@ -178,6 +182,7 @@ def cost(
         clock_hz=clock_hz,
         timestep_cycles=Distribution.of(result.cycles),
         inference_cycles=Distribution.of(result.total_cycles),
+        learning_cycles=_learning(target, image, spikes),
         clear_cycles=image.spec.clear_cycles,
         weights=_weights(image, spikes, result.spikes),
         load=load_traffic(image, link),
@@ -185,6 +190,15 @@ def cost(
         energy=Energy(low, high),
         neurobench=metrics,
     )
+
+
+def _learning(
+    target: GoldenTarget, image: CoreImage, spikes: npt.NDArray[np.bool_]
+) -> Distribution | None:
+    if not image.learns.any():
+        return None
+    result = target.run(spikes, learn=True)
+    return None if result.cycles is None else Distribution.of(result.cycles)
 
 
 def _weights(
@@ -203,7 +217,7 @@ def _weights(
 
 def cost_summary(found: Cost) -> dict[str, Any]:
     """A cost as JSON."""
-    runs = found.inferences
+    runs, learning = found.inferences, found.learning_cycles
     return {
         "samples": found.samples,
         "timesteps": found.timesteps,
@@ -211,6 +225,7 @@ def cost_summary(found: Cost) -> dict[str, Any]:
         "cycles": {
             "timestep": asdict(found.timestep_cycles),
             "inference": asdict(found.inference_cycles),
+            "learning": None if learning is None else asdict(learning),
             "clear": found.clear_cycles,
         },
         "seconds": {
@@ -255,6 +270,8 @@ def cost_tables(found: Cost) -> list[Table | str]:
             ("time", data["seconds"][name], _seconds),
         )
     ]
+    if found.learning_cycles is not None:
+        rows.append(_row("cycles of a timestep that learns", data["cycles"]["learning"], _count))
     rows.append(_row("weight words read, an inference", data["weights"]["words_read"], _count))
     rows += [_row(f"bytes {way}, an inference", runs[way], _count) for way in ("sent", "received")]
     weights, bench = found.weights, found.neurobench

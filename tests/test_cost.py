@@ -5,17 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lessons import a_lesson, an_image
 from networks import affine, chain, neuron, options
 
 from spikewright.cli import main
 from spikewright.compiler import compile_network
+from spikewright.console import Table
 from spikewright.cost import ENERGY_SOURCES, Distribution, cost, cost_summary, cost_tables
 from spikewright.errors import SpikewrightError
 from spikewright.files import spikes_bytes
 from spikewright.frames import LinkSpec
 from spikewright.runtime.traffic import load_traffic, run_traffic
 from spikewright.sim.cases import Case, draw_case
-from spikewright.sim.golden import GoldenModel
+from spikewright.sim.golden import GoldenModel, GoldenTarget
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,24 @@ def test_cycles_and_bytes_are_those_of_the_models(case: Case) -> None:
     low, high = ENERGY_SOURCES
     assert math.isclose(found.energy.low_j, operations.mean() * low * 1e-12)
     assert math.isclose(found.energy.high_j, operations.mean() * high * 1e-12)
+
+
+def test_a_core_that_can_learn_says_what_it_costs() -> None:
+    image, (spikes, _) = an_image("window"), a_lesson("window")
+    found, target = cost(image, spikes), GoldenTarget()
+    target.load(image)
+    off = target.run(spikes).cycles
+    learning = target.run(spikes, learn=True).cycles
+    assert off is not None
+    assert learning is not None
+    assert found.timestep_cycles == Distribution.of(off)
+    assert found.learning_cycles == Distribution.of(learning)
+    assert cost_summary(found)["cycles"]["learning"]["worst"] == learning.max()
+    table = cost_tables(found)[0]
+    assert isinstance(table, Table)
+    assert "cycles of a timestep that learns" in [row[0] for row in table.rows]
+    still = cost(draw_case(4).image, draw_case(4).spikes)
+    assert still.learning_cycles is cost_summary(still)["cycles"]["learning"] is None
 
 
 def test_a_distribution_names_counts_that_occurred() -> None:
