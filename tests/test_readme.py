@@ -52,7 +52,7 @@ def test_commands_and_scripts_run(folder: Path) -> None:
         assert golden["spikes"].any()
         for name in golden:
             assert np.array_equal(golden[name], rtl[name]), name
-    everywhere, _, board = blocks("python")
+    everywhere, _, board, _ = blocks("python")
     told = run([sys.executable, "-c", everywhere], folder).splitlines()
     assert len({line.split(" ", 1)[1] for line in told}) == 2
     assert len(told) == 6
@@ -61,9 +61,17 @@ def test_commands_and_scripts_run(folder: Path) -> None:
 
 def test_torch_script_runs(folder: Path) -> None:
     pytest.importorskip("snntorch")
-    _, from_torch, _ = blocks("python")
+    _, from_torch, _, _ = blocks("python")
     told = run([sys.executable, "-W", "ignore", "-c", from_torch], folder)
     assert "'reset': 'subtract', 'reset_delay': True" in told
+
+
+def test_a_core_learns(folder: Path) -> None:
+    run([sys.executable, "-c", blocks("python")[3]], folder)
+    (command,) = re.findall(r"^    (spikewright learn .*)$", README, re.MULTILINE)
+    told = run(shlex.split(command), folder)
+    assert re.search(r"^changed +[1-9]", told, re.MULTILINE)
+    assert "learned" in (folder / "learned.html").read_text()
 
 
 def test_each_make_target_is_there() -> None:
