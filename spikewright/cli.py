@@ -192,7 +192,7 @@ def verify(
         Path | None, typer.Option(help="Folder for a waveform of the first difference.")
     ] = None,
 ) -> None:
-    """Compare RTL and golden model, every register, every timestep."""
+    """Compare RTL and golden model, every register, every timestep; learning, if the core can."""
     from spikewright.files import fit_spikes, read_spikes
     from spikewright.image import CoreImage
     from spikewright.sim.compare import verify as compare
@@ -212,11 +212,12 @@ def verify(
             report=console.note,
         )
     report.check()
+    learned = f"{report.updates} changes of synapses, " if core.spec.plastic else ""
     console.result(
         {"image": core.id, "seed": seed, "equal": True, **asdict(report)},
         f"Equal in every register: {report.samples} samples, {report.timesteps} timesteps, "
         f"{report.neuron_steps} neuron-steps, {report.spikes} spikes, {report.cycles} cycles, "
-        f"in {report.seconds:.2f} s (seed {seed}).",
+        f"{learned}in {report.seconds:.2f} s (seed {seed}).",
     )
 
 

@@ -1,11 +1,14 @@
 """Lockstep of cores that learn. The core is a second golden model, with one bit flipped if asked:
 it must be told when to learn and for what, and what it records must be compared in every place."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from commands import Cli
 
 from spikewright.errors import SpikewrightError
 from spikewright.image import CoreImage
@@ -203,3 +206,12 @@ def test_verify_lets_the_core_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     updates = [verify(CASE.image, CASE.spikes, seed=seed).updates for seed in (1, 1, *range(9))]
     assert updates[0] == updates[1] > 100
     assert len(set(updates)) > 2
+
+
+def test_the_command_says_how_much_was_learned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compare, "CoreSimulator", lambda spec, report: Core(CASE.image))
+    CASE.image.save(tmp_path / "plastic.core")
+    text = Cli(capsys)("verify", tmp_path / "plastic.core", "--samples", 3, "--timesteps", 30)
+    assert re.search(r" cycles, [1-9]\d* changes of synapses, in ", text)
