@@ -23,7 +23,9 @@ __all__ = [
     "with_compile_options",
 ]
 
-ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="Core image that compile wrote.")]
+ImageFile = Annotated[
+    Path, typer.Argument(metavar="IMAGE", help="Core image, as compile and learn write it.")
+]
 CoreFile = Annotated[
     Path | None,
     typer.Option(help="Core to fit, as JSON, or a preset; by default as small as can be."),
