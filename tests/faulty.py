@@ -89,6 +89,12 @@ class FaultyLine:
         return bytes(harmed)
 
 
+def command_of(frame: bytes) -> int | None:
+    """The command of an encoded request; None if that is damaged."""
+    body = decode_frame(frame)
+    return None if body is None else body[REQUEST.size - 1]
+
+
 class Cut:
     """Goes dead after so many LEARNs; its device lives on."""
 
@@ -103,7 +109,6 @@ class Cut:
         out = b""
         *frames, self.open = (self.open + data).split(b"\0")
         for frame in filter(None, frames):
-            body = decode_frame(frame)
-            self.left -= body is not None and body[REQUEST.size - 1] == Command.LEARN
+            self.left -= command_of(frame) == Command.LEARN
             out += self.device.exchange(frame + b"\0") if self.left > 0 else b""
         return out

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import Cli, process
-from faulty import Cut
+from faulty import Cut, command_of
 from lessons import SPECS, a_lesson, an_image
 from pages import Page
 
@@ -19,7 +19,6 @@ from spikewright.cli import main
 from spikewright.frames import Command
 from spikewright.image import CoreImage, Manifest
 from spikewright.runtime import session
-from spikewright.runtime.link import decode_frame
 from spikewright.scaling import incoming_sums
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.golden import GoldenTarget
@@ -209,9 +208,7 @@ class CutOnce:
         out = b""
         *frames, self.open = (self.open + data).split(b"\0")
         for frame in filter(None, frames):
-            body = decode_frame(frame)
-            is_it = body is not None and body[1] == self.command
-            self.is_dead |= is_it and self.file.exists()
+            self.is_dead |= command_of(frame) == self.command and self.file.exists()
             out += b"" if self.is_dead else self.device.exchange(frame + b"\0")
         return out
 
