@@ -13,7 +13,7 @@ from spikewright.errors import SpikewrightError
 if TYPE_CHECKING:
     from spikewright.target import Progress
 
-__all__ = ["Console", "Table", "explain"]
+__all__ = ["Console", "Table", "explain", "plain"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Table:
     def text(self, encoding: str) -> str:
         """Columns side by side, of characters that an encoding has."""
         table = (self.columns, *self.rows)
-        lines = [[_plain(cell, "", encoding) for cell in line] for line in table]
+        lines = [[plain(cell, "", encoding) for cell in line] for line in table]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-        return "\n".join([_plain(self.title, "", encoding), *text] if self.title else text)
+        return "\n".join([plain(self.title, "", encoding), *text] if self.title else text)
 
 
 class Console:
@@ -67,7 +67,7 @@ class Console:
     def note(self, text: str) -> None:
         """Say what goes on, on stderr."""
         if not self.quiet:
-            print(_plain(text), file=sys.stderr, flush=True)
+            print(plain(text), file=sys.stderr, flush=True)
 
     def detail(self, text: str) -> None:
         """Say what only ``-v`` asks for."""
@@ -104,7 +104,7 @@ class Console:
             console=rich.console.Console(stderr=True),
             transient=True,
         ) as bar:
-            task = bar.add_task(_plain(what, ""), total=total)
+            task = bar.add_task(plain(what, ""), total=total)
             yield lambda count: bar.advance(task, count)
 
     def error(self, error: SpikewrightError, kind: str = "", *, code: int = 1) -> int:
@@ -128,8 +128,8 @@ class Console:
             }
             print(json.dumps({"error": details}, indent=2), flush=True)
         if self.verbosity > 1:
-            print(_plain("".join(traceback.format_exception(error))), file=sys.stderr, end="")
-        print(_plain(f"Error: {error}"), file=sys.stderr, flush=True)
+            print(plain("".join(traceback.format_exception(error))), file=sys.stderr, end="")
+        print(plain(f"Error: {error}"), file=sys.stderr, flush=True)
         return code
 
 
@@ -154,7 +154,7 @@ def explain(error: Exception) -> tuple[SpikewrightError, str]:
     return shown, kind
 
 
-def _plain(text: str, kept: str = "\n\t", encoding: str = "utf-8") -> str:
+def plain(text: str, kept: str = "\n\t", encoding: str = "utf-8") -> str:
     """Escape what a terminal would obey, or could not show: names in files are anybody's."""
     harmless = "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
@@ -165,7 +165,7 @@ def _plain(text: str, kept: str = "\n\t", encoding: str = "utf-8") -> str:
 def _print(part: Table | str, file: TextIO) -> None:
     encoding = file.encoding or "utf-8"
     if isinstance(part, str):
-        print(_plain(part, encoding=encoding), file=file)
+        print(plain(part, encoding=encoding), file=file)
     elif file.isatty() and encoding.lower().startswith("utf"):
         _draw(part, file)
     else:
@@ -179,7 +179,7 @@ def _draw(part: Table, file: TextIO) -> None:
     import rich.text
 
     def text(cell: str) -> rich.text.Text:
-        return rich.text.Text(_plain(cell, ""))  # a plain string would be read as markup
+        return rich.text.Text(plain(cell, ""))  # a plain string would be read as markup
 
     title = text(part.title) if part.title else None
     table = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
