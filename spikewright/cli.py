@@ -30,6 +30,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.flashing import flash
 from spikewright.inspection import diagnose
 from spikewright.inspection import explain as explain_neuron
+from spikewright.monitoring import monitor
 from spikewright.teaching import learn, recover
 
 __all__ = ["app", "main"]
@@ -123,6 +124,7 @@ def _command(function: Callable[..., int | None]) -> Callable[..., int | None]:
 _command(with_compile_options(compile))
 _command(with_compile_options(diagnose))
 _command(explain_neuron)
+_command(monitor)
 _command(learn)
 _command(recover)
 _command(boards)

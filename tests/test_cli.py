@@ -71,7 +71,7 @@ def test_help_lists_the_commands(cli: Cli) -> None:
         text = cli(*arguments)
         for command in (
             "compile", "diagnose", "explain", "learn", "recover", "run", "verify", "board", "info",
-            "record", "regress", "doctor", "devices", "flash",
+            "record", "regress", "doctor", "devices", "flash", "monitor",
         ):  # fmt: skip
             assert f"\n  {command} " in text
     text = cli("run", "--help")

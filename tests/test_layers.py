@@ -17,12 +17,13 @@ MAY_IMPORT = {"hdl": (), "sim": (), "runtime": (), "compiler": ("sim",), "boards
 FRONT = (
     *("arguments", "board_checks", "building", "checks", "cli", "compilation", "console"),
     *("cost", "devices", "doctor", "fitting", "flashing", "inspection", "learnbench"),
-    *("learned", "learned_figures", "learned_report", "linkbench", "summary", "teaching"),
+    *("learned", "learned_figures", "learned_report", "linkbench", "monitor_page"),
+    *("monitor_terminal", "monitored", "monitoring", "summary", "teaching"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
 LIGHT = (
     *("arguments", "building", "compilation", "console", "devices", "doctor", "errors"),
-    *("flashing", "inspection", "teaching"),
+    *("flashing", "inspection", "monitoring", "teaching"),
 )
 """What the command line imports before it knows the subcommand."""
 HDL_USERS = re.compile(r"sim/(model|verilator|virtual|cocotb_\w+)\.py")
