@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,15 @@ from spikewright.closing import Closing
 from spikewright.errors import BoardError, LinkError, SpikewrightError
 from spikewright.frames import Command, LinkSpec, worst_timestep_bytes
 from spikewright.image import CoreImage
-from spikewright.learned_image import with_learned
-from spikewright.spec import CoreSpec, Region, index_width
+from spikewright.spec import CoreSpec, Region
 from spikewright.target import check_plastic, check_rewards, check_spikes
 
 from .link import Link, Port
 from .loading import WRITE_HEAD, check_fit, check_held, load_requests, weights_fault
 from .protocol import Hello, Request
-from .readback import unpack_words
+from .readback import Readback, Records
 from .session import Session
-from .stream import RunStream, read_requests, records_in
+from .stream import DeviceRun, RunStream
 
 __all__ = ["Device", "DeviceRun", "LoadProgress"]
 
@@ -30,26 +28,6 @@ LoadProgress = Callable[[int, int], None]
 
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class DeviceRun:
-    """What a device did in T timesteps.
-
-    Attributes
-    ----------
-    spikes : bool[T, neurons]
-        Spikes of every neuron slot of the spec; none of groups that are not recorded.
-    v : int32[T, neurons] or None
-        Membrane potentials after each timestep, if asked for.
-    counters : dict of str to int
-        What each of ``frames.COUNTERS`` grew by.
-    """
-
-    spikes: Bools
-    v: npt.NDArray[np.int32] | None
-    counters: dict[str, int]
 
 
 class Device(Closing):
@@ -176,8 +154,8 @@ class Device(Closing):
         check_fit(image.spec, hello, self.link.port)
         return hello
 
-    def _verify(self, spec: CoreSpec, weights: Bytes, progress: Callable[[int], object]) -> None:
-        words = self._records(spec, Region.WEIGHTS, len(weights), progress)
+    def _verify(self, spec: CoreSpec, weights: Records, progress: Callable[[int], object]) -> None:
+        words = self._readback(spec).records(Region.WEIGHTS, len(weights), progress)
         if fault := weights_fault(words, weights):
             self.session.request(Request(Command.BEGIN))  # the image is invalid from here on
             raise fault
@@ -330,8 +308,7 @@ class Device(Closing):
             it is sparse, ``word_group`` too, ``int64[words]``.
         """
         image = self._loaded()
-        words = self._records(image.spec, Region.WEIGHTS, len(image.weights))
-        return unpack_words(image.spec, words)
+        return self._readback(image.spec).words(len(image.weights))
 
     def learned_image(self) -> CoreImage:
         """The loaded image with all that the core learned since in it, read back.
@@ -346,51 +323,21 @@ class Device(Closing):
             The device stopped answering, or the port vanished.
         """
         image = self._loaded()
-        spec = image.spec
-        check_plastic(spec)
-        words = self.read_weights()
-        random = 0
-        if spec.stochastic_rounding:
-            layout = spec.memories[Region.RANDOM].layout
-            random = int(layout.unpack(self._records(spec, Region.RANDOM, 1))["random"][0])
-        return with_learned(
-            image,
-            weights=words["weights"],
-            eligibility=words.get("eligibility"),
-            h=self.read_state()["h"] if spec.adaptive_threshold else None,
-            random=random,
-        )
+        check_plastic(image.spec)
+        return self._readback(image.spec).learned(image)
 
     def read_state(self) -> dict[str, Array]:
         """State by name, ``int64[neurons]`` each: ``v``, and ``i`` and others if kept."""
-        spec = self._loaded().spec
-        records = self._records(spec, Region.STATE, spec.neurons)
-        return spec.memories[Region.STATE].layout.unpack(records)
+        return self._readback(self._loaded().spec).state()
 
     def read_accumulators(self) -> Array:
         """Accumulators ``int64[delay_slots, neurons]``; timestep t consumes slot ``t % slots``."""
-        spec = self._loaded().spec
-        memory = spec.memories[Region.ACCUMULATORS]
-        records = self._records(spec, Region.ACCUMULATORS, memory.depth)
-        acc = memory.layout.unpack(records)["acc"]
-        return acc.reshape(spec.delay_slots, 1 << index_width(spec.neurons))[:, : spec.neurons]
+        return self._readback(self._loaded().spec).accumulators()
 
-    def _records(
-        self,
-        spec: CoreSpec,
-        region: Region,
-        count: int,
-        progress: Callable[[int], object] = lambda done: None,
-    ) -> Bytes:
-        """Records 0 to ``count - 1``: ``uint8[count, size]``. Refused while the core runs."""
+    def _readback(self, spec: CoreSpec) -> Readback:
+        """What reads the device's memories. Refused while the core runs."""
         self._check_idle()
-        records = np.zeros((count, spec.memories[region].layout.size), np.uint8)
-        requests = read_requests(spec, region, count, self._hello.max_payload)
-        for request, reply in self.session.exchange(requests):
-            first, end = request.head["index"], request.head["index"] + request.head["count"]
-            records[first:end] = records_in(spec, request, reply)
-            progress(records[:end].size)
-        return records
+        return Readback(self.session, spec, max_payload=self._hello.max_payload)
 
     def _loaded(self) -> CoreImage:
         """The image, still in the device as it was left. Raises ``BoardError`` or ``LinkError``."""

@@ -1,6 +1,7 @@
 """One run through a device: which RUN comes next, and what came back of those before."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,13 @@ from spikewright.frames import (
     worst_timestep_bytes,
 )
 from spikewright.image import CoreImage
-from spikewright.spec import CoreSpec, Region
+from spikewright.spec import Region
 
 from .coding import decode_spikes, encode_spikes, trim
 from .protocol import Reply, Request
+from .readback import read_requests, records_in
 
-__all__ = ["RunStream", "read_requests", "records_in", "worst_timestep_cycles"]
+__all__ = ["DeviceRun", "RunStream", "worst_timestep_cycles"]
 
 _RUN_CYCLES = 1 << 20
 """Most clock cycles that a RUN may take at worst: 10 ms at 100 MHz, a second when simulated."""
@@ -48,34 +50,23 @@ def worst_timestep_cycles(image: CoreImage) -> int:
     return cycles
 
 
-def read_requests(
-    spec: CoreSpec, region: Region, count: int, max_payload: int
-) -> Iterator[Request]:
-    """READs of records 0 to ``count - 1`` of a region, as many a request as fit its reply."""
-    size = spec.memories[region].layout.size
-    step = max_payload // size
-    for index in range(0, count, step):
-        yield Request(Command.READ, region=region, index=index, count=min(step, count - index))
+@dataclass(frozen=True)
+class DeviceRun:
+    """What a device did in T timesteps.
 
-
-def records_in(spec: CoreSpec, request: Request, reply: Reply) -> npt.NDArray[np.uint8]:
-    """The records ``uint8[count, size]`` that a READ asked for.
-
-    Raises
-    ------
-    BoardError
-        The device refused.
-    LinkError
-        They are not as many as asked for.
+    Attributes
+    ----------
+    spikes : bool[T, neurons]
+        Spikes of every neuron slot of the spec; none of groups that are not recorded.
+    v : int32[T, neurons] or None
+        Membrane potentials after each timestep, if asked for.
+    counters : dict of str to int
+        What each of ``frames.COUNTERS`` grew by.
     """
-    size = spec.memories[Region(request.head["region"])].layout.size
-    data = reply.check().data
-    if len(data) != request.head["count"] * size:
-        raise LinkError(
-            f"The device sent {len(data)} bytes for {request.head['count']} records of {size}.",
-            hint="Flash the board with a bitstream of this version of Spikewright.",
-        )
-    return np.frombuffer(data, np.uint8).reshape(-1, size)
+
+    spikes: npt.NDArray[np.bool_]
+    v: npt.NDArray[np.int32] | None
+    counters: dict[str, int]
 
 
 class RunStream:

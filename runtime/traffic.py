@@ -26,7 +26,8 @@ from spikewright.spec import Region
 from .coding import encode_spikes
 from .loading import load_requests
 from .protocol import Reply, Request
-from .stream import RunStream, read_requests
+from .readback import read_requests
+from .stream import RunStream
 
 __all__ = ["Traffic", "load_traffic", "run_traffic", "wire_sizes"]
 
