@@ -5,19 +5,10 @@ import time
 from collections import deque
 from typing import Any
 
-from link_campaign import (
-    BAUD_HZ,
-    FOREIGN,
-    LINK,
-    Expected,
-    Host,
-    Tally,
-    attempt,
-    draw_case,
-    draw_fault,
-    found_wrong,
-)
+from link_campaign import FOREIGN, LINK, Tally, attempt, draw_fault, found_wrong
+from link_cases import Expected, draw_case
 from link_faults import Break, Fault, FaultLine, Severed, Stuck
+from link_host import BAUD_HZ, Host
 
 from spikewright.closing import Closing
 from spikewright.errors import BoardError, LinkError

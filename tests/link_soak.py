@@ -17,7 +17,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from link_campaign import CLASSES, Tally, batch, draw_case
+from link_campaign import CLASSES, Tally, batch
+from link_cases import draw_case
 from link_rtl import RTL, interrupt_everywhere
 
 from spikewright.errors import SpikewrightError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from cobs import cobs
-from link_campaign import CLASSES, Tally, batch, draw_case, plain
+from link_campaign import CLASSES, Tally, batch
+from link_cases import draw_case, plain
 from link_faults import misread
 from link_rtl import RTL, interrupt_everywhere
 from link_soak import Campaign, Plan, main
