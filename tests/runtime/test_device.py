@@ -258,7 +258,7 @@ def test_a_device_without_room_pauses_and_loses_nothing(room: int) -> None:
     image = storm(CoreSpec(axons=1, neurons=1024, lanes=8))
     spikes = np.zeros((50, 1), np.bool_)
     model = Counted(image.spec, room=room)
-    with connect(model) as device:
+    with Device(SimulatedPort(model, BAUD), baud_hz=BAUD) as device:
         device.load(image)
         run = device.run(spikes)
         assert run.spikes.all()

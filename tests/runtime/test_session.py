@@ -11,6 +11,7 @@ from spikewright.runtime.link import Link, decode_frame, encode_frame
 from spikewright.runtime.protocol import Reply, Request, parse_reply
 from spikewright.runtime.session import Session
 from spikewright.sim.device_model import Answer, DeviceModel
+from spikewright.sim.line import SimulatedPort
 from spikewright.sim.terminal import Line, Terminal
 from spikewright.spec import CoreSpec, Region
 
@@ -327,8 +328,10 @@ def test_requests_under_way_fit_the_device() -> None:
     device = Log(link)
     line = Ring(device)
     writes = [Request(Command.WRITE, bytes(59), region=0, index=n) for n in range(60)]
-    with session(line) as host:
+    with Link(SimulatedPort(line, BAUD), baud_hz=BAUD) as held:
+        host = Session(held, retry_s=PATIENT_S)
         assert len(list(host.exchange(writes))) == 60
+    assert host.retransmissions == 0
     assert 6 <= line.frames <= 8
     assert line.most <= link.window * link.max_payload
 
