@@ -57,8 +57,9 @@ class MonitorPage:
                 f"Cannot serve a page on port {port}: {error.strerror}.",
                 hint="Give another --port, or none for a free one.",
             ) from None
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -74,6 +75,7 @@ class MonitorPage:
         self._log.add(_event("chunk", self._watching.chunk_facts(chunk)))
 
     def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
     def __exit__(

@@ -89,7 +89,11 @@ class MonitorView:
         self._began = self._drawn = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._live.start(refresh=True)
+        try:
+            self._live.start(refresh=True)
+        except BaseException:  # Ctrl-C while it draws: the cursor is hidden by then
+            self._live.stop()
+            raise
         return self
 
     def __exit__(
@@ -98,7 +102,6 @@ class MonitorView:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        self._live.refresh()
         self._live.stop()
 
     def show(self, chunk: Chunk) -> None:

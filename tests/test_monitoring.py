@@ -290,6 +290,25 @@ def test_a_real_terminal_gets_frames(files: Path) -> None:
     assert text.rindex("\x1b[?25h") > text.rindex("timestep 20 of 20")  # the cursor is back
 
 
+def test_ctrl_c_in_the_first_frame_leaves_a_cursor(
+    image: CoreImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, frames = MonitorView.__rich__, iter([KeyboardInterrupt])
+
+    def interrupted(self: MonitorView) -> Any:
+        for error in frames:
+            raise error
+        return original(self)
+
+    monkeypatch.setattr(MonitorView, "__rich__", interrupted)
+    console = rich.console.Console(file=io.StringIO(), force_terminal=True)
+    with pytest.raises(KeyboardInterrupt):
+        MonitorView(Monitored(image, "golden", 1, 1), console).__enter__()
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
 # The page
 
 
@@ -347,6 +366,12 @@ def test_ctrl_c_ends_the_page_too(files: Path) -> None:
         assert b"The run was stopped." in stream.read()
 
 
+def test_ctrl_c_before_the_page_is_opened(files: Path) -> None:
+    with served(*arguments(files)) as (running, _):
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+
+
 @pytest.fixture
 def chunk(image: CoreImage) -> Chunk:
     spikes = np.zeros((1, image.spec.neurons), np.bool_)
@@ -358,7 +383,7 @@ def test_a_failure_is_told(image: CoreImage, chunk: Chunk) -> None:
         (LinkError("The port vanished."), "The run failed: The port vanished."),
         (ValueError("x"), "The run failed: see the terminal."),
     ):
-        page = MonitorPage(Monitored(image, "golden", 1, 1))
+        page = MonitorPage(Monitored(image, "golden", 1, 1)).__enter__()
         stream = get(page.url + "events")
         page.wait()
         page.__exit__(type(error), error, None)
