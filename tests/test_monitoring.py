@@ -25,6 +25,7 @@ from browser import CHROMIUM, a_tab
 from commands import COMMAND, Cli, process
 from pages import Page
 
+from spikewright import monitor_page
 from spikewright.cli import main
 from spikewright.errors import DataError, ImageError, LinkError
 from spikewright.files import read_spikes
@@ -404,6 +405,20 @@ def test_late_and_returning_pages_get_what_they_lack(image: CoreImage, chunk: Ch
     assert late == [str(k) for k in range(600 - len(late), 600)]
     assert len(late) in (511, 512)  # the last of 512 events may be the end
     assert others == [["598", "599"], []]
+
+
+def test_a_browser_that_reads_no_more_holds_nothing_up(
+    image: CoreImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_page._Handler, "timeout", 0.2)
+    spikes = np.ones((4096, image.spec.neurons), np.bool_)
+    big = Chunk(0, 0, spikes, np.zeros((4096, 0), np.int32))
+    with MonitorPage(Monitored(image, "golden", 1, 4096)) as page:
+        stream = get(page.url + "events")
+        page.wait()
+        for _ in range(50):  # 10 MB: more than a socket takes without a reader
+            page.show(big)
+    assert b"event: end" not in stream.read()
 
 
 def test_page_is_whole_and_for_this_machine_alone(image: CoreImage) -> None:

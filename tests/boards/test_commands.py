@@ -94,7 +94,7 @@ def test_one_that_needs_more_gets_a_core_of_its_own_in_the_boards_formats() -> N
     spec = fitted(layer(200, 20), "icebreaker").spec
     own = BOARDS["icebreaker"].spec
     assert spec.axons == 200
-    assert (spec.lanes, spec.state_bits, spec.fraction_bits) == (2, own.state_bits, 2)
+    assert (spec.lanes, spec.state_bits, spec.fraction_bits) == (own.lanes, own.state_bits, 2)
     assert spec.weight_words < own.weight_words
 
 
