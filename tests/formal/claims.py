@@ -15,6 +15,7 @@ from .crc import CRCChecker, TrailerChecker
 from .fifo import FIFOChecker
 from .image import AnyDigest, AnySequence, LoadChecker, RunChecker
 from .receiver import AnyCRC, BoundsChecker
+from .sequence import SequenceChecker
 from .uart import GlitchChecker, ReceiverChecker, TransmitterChecker
 
 __all__ = ["CLAIMS", "Claim"]
@@ -83,6 +84,7 @@ _CRC = Block("spikewright.hdl.crc", "CRC32C")
 _COBS = Block("spikewright.hdl.cobs", "COBSDecoder")
 _FRAMES = Block("spikewright.hdl.receiver", "FrameReceiver", stand_ins={"CRC32C": AnyCRC})
 _LOAD = Block("spikewright.hdl.load", "ImageLoad", stand_ins={"CRC32C": AnyDigest})
+_SEQUENCE = Block("spikewright.hdl.sequence", "SequenceCheck")
 _COMMANDS = Block(
     "spikewright.hdl.decoder", "CommandDecoder", stand_ins={"SequenceCheck": AnySequence}
 )
@@ -196,6 +198,19 @@ CLAIMS = (
         sizes={"4 bytes": {"link": _TINY_LINK}, "4,096 bytes": {"link": _LINK}},
     ),
     Claim(
+        "Sequence",
+        "each number of a session executed once, in order",
+        _SEQUENCE,
+        SequenceChecker,
+        (
+            Mutant("self.expected.eq(self.expected + self.sequence)", "self.expected.eq(0)"),
+            Mutant("self.execute.eq(~is_open | ~is_opening)", "self.execute.eq(1)"),
+            Mutant("(distance != 0) & (distance <= kept)", "distance != 0"),
+        ),
+        depth=30,
+        sizes={"window 2": {"link": _SMALL_LINK}, "window 8": {"link": _LINK}},
+    ),
+    Claim(
         "Image load",
         "valid only once count and digest of all bytes agree",
         _LOAD,
@@ -216,6 +231,7 @@ CLAIMS = (
         (
             Mutant("matches(*RUNS) & ~parts.load.valid", "matches(*RUNS) & parts.load.loading"),
             Mutant("load.commit.eq(self.end)", "load.commit.eq(1)"),
+            Mutant("with m.If(~sequence.execute):", "with m.If(sequence.again):"),
         ),
         depth=30,
         sizes={"8 neurons": {"spec": _SMALL_SPEC, "link": _SMALL_LINK}},

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from spikewright.frames import CRC_SIZE, ID_SIZE, REQUEST_PAYLOADS, Command, LinkSpec
 from spikewright.hdl.layouts import struct
 from spikewright.hdl.sequence import SequenceCheck
+from spikewright.hdl.transmitter import Reply
 from spikewright.spec import CoreSpec
 
 from .blocks import Block, Checker, Inside, free_inputs, moves
@@ -32,9 +33,10 @@ class AnySequence(SequenceCheck):
 class RunChecker(Checker):
     """Give the command processor any requests: the core steps only while an image is valid.
 
-    Also, for :class:`LoadChecker`: every byte that goes to a memory goes to the load's digest, and
-    a load is committed only after all bytes of a COMMIT. And what :class:`FrameReceiver` asks of
-    whoever takes its bytes is kept.
+    Also, for :class:`SequenceChecker`: verdicts are asked for in time, and obeyed. For
+    :class:`LoadChecker`: every byte that goes to a memory goes to the load's digest, and a load is
+    committed only after all bytes of a COMMIT. And what :class:`FrameReceiver` asks of whoever
+    takes its bytes is kept.
 
     Parameters
     ----------
@@ -71,9 +73,45 @@ class RunChecker(Checker):
             Assert(~(load.begin | load.abort | moves(written)) | (committed == 0)),
             Assert(~(moves(written) | moves(load.i_commit)) | load.loading),
         ]
+        self._judge(m, inside)
         if self.invariants:
             self._explain_states(m, inside, given, committed)
         return m
+
+    def _judge(self, m: Module, inside: Inside) -> None:
+        """Be a :class:`SequenceCheck`: asked in time, and obeyed."""
+        sequence, frame = inside.module.submodules.sequence, self._decoder.i_frame
+        judged = inside.ongoing("judge") & ~self._decoder.locked
+        age, was_hello = Signal(range(3)), Signal()
+        granted, is_told = Signal(), Signal()
+        is_over = moves(frame)
+        m.d.sync += [
+            age.eq(Mux(is_over | ~frame.valid, 0, Mux(age == 2, age, age + 1))),
+            was_hello.eq(sequence.hello),
+            granted.eq(~is_over & (granted | (judged & sequence.execute))),
+            is_told.eq(~is_over & (is_told | sequence.opened)),
+        ]
+        m.d.comb += [
+            Assert(~judged | ((age == 2) & (sequence.hello == was_hello))),
+            Assert(~granted | ((age == 2) & (sequence.hello == was_hello))),
+            Assert(~sequence.opened | (granted & ~is_told & sequence.hello & ~is_over)),
+            Assert(~sequence.executed | (granted & is_over)),
+        ]
+        if self.invariants:
+            is_new = inside["reply"] == Reply.NEW
+            is_hello = (frame.payload.command == Command.HELLO) & (frame.payload.length == 0)
+            early = inside.ongoing("idle", "look up", "parse", "judge")
+            m.d.comb += [
+                Assert(inside.ongoing("idle") | (is_new == (early | granted))),
+                Assert(~early | ~(granted | is_told)),
+                Assert(early | granted | inside.ongoing("send")),
+                Assert(~inside.ongoing("execute") | ~is_told),
+                Assert(age == Mux(inside.ongoing("idle"), 0, Mux(inside.ongoing("look up"), 1, 2))),
+            ]
+            with m.If(~inside.ongoing("idle") & (frame.payload.command == Command.HELLO)):
+                m.d.comb += Assert(inside["length_fits"] == is_hello)
+            with m.If(age == 2):
+                m.d.comb += Assert(sequence.hello == is_hello)
 
     def _explain_states(self, m: Module, inside: Inside, given: Signal, committed: Signal) -> None:
         """What a state of the state machine says of the request that it is at."""
