@@ -92,7 +92,7 @@ class RunChecker(Checker):
             is_told.eq(~is_over & (is_told | sequence.opened)),
         ]
         m.d.comb += [
-            Assert(~judged | ((age == 2) & (sequence.hello == was_hello))),
+            Assert(~inside.ongoing("judge") | ((age == 2) & (sequence.hello == was_hello))),
             Assert(~granted | ((age == 2) & (sequence.hello == was_hello))),
             Assert(~sequence.opened | (granted & ~is_told & sequence.hello & ~is_over)),
             Assert(~sequence.executed | (granted & is_over)),
