@@ -300,10 +300,11 @@ class CoreSimulator(Instance):
         held, columns = self._plan_recording(read, 1)
         self._library.core_record(self._handle, columns, len(columns))
         for name, values in held.items():
-            for at in np.argwhere(values[0] != read[name]).tolist():
+            for *where, last in np.argwhere(values[0] != read[name]).tolist():
+                place = "lane" if name in ("weights", "eligibility") else "neuron"
                 raise MismatchError(
-                    f"Host port reads {name} {read[name][*at]} at {at} where the memory holds "
-                    f"{values[0, *at]}, in timestep {self._timestep}.",
+                    f"Host port reads {name} {read[name][*where, last]} of {place} {last} where "
+                    f"the memory holds {values[0, *where, last]}, in timestep {self._timestep}.",
                     hint=_FAULT,
                 )
 

@@ -382,7 +382,7 @@ def test_the_command_compiles_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(command) == 1
     assert "dt must be left out" in capsys.readouterr().err
     assert main([*command[:4], "--calibrate", str(model)]) == 2
-    assert "are for NIR files" in capsys.readouterr().err
+    assert "are for NIR: " in capsys.readouterr().err
 
 
 def test_sparse_rows_give_the_same_spikes(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_folder_without_cases(tmp_path: Path) -> None:
 def test_missing_package_does_not_end_the_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "spikewright.sim.verilator", None)
+    monkeypatch.setitem(sys.modules, "spikewright.sim.rtl_target", None)
     outcomes = regress(folder, ["verilator", "golden"])
     assert [o.status for o in outcomes] == ["error", "passed"]
     assert outcomes[0].message.startswith("Unexpected ModuleNotFoundError: ")
