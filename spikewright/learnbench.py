@@ -31,8 +31,8 @@ WINDOWS = (2, 3, 5, 8)
 NEUROCOREX = PRESETS["neurocorex"]
 SPECS = {
     "neurocorex": NEUROCOREX,
-    "neurocorex, 8 lanes": replace(NEUROCOREX, lanes=8, weight_words=0),
-    "default, trace": CoreSpec(plasticity="trace"),
+    "with 8 lanes": replace(NEUROCOREX, lanes=8, weight_words=0),
+    "by traces": CoreSpec(plasticity="trace"),
 }
 
 
@@ -153,10 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build/bench/learning.json"))
     options = parser.parse_args(arguments)
-    table = Table(
-        "core", "window", "sources spiking", "cycles, mean", "most", "learning off",
-        "a changed word", "a changed synapse", title="Cycles of a timestep that learns, RTL",
-    )  # fmt: skip
+    table = Table(title="Cycles of a timestep that learns, RTL, and what learning adds")
+    table.add_column("core", no_wrap=True)
+    for name in ("window", "spiking", "mean", "most", "off", "word", "synapse"):
+        table.add_column(name, justify="right", no_wrap=True)
     figures = []
     for name, spec in SPECS.items():
         for window in WINDOWS:
