@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from spikewright.learning import REWARD_BITS
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import Accumulators
@@ -108,7 +109,7 @@ class Core(wiring.Component):
             ),
             "host": In(HostPort(spec)),
             **({} if clocks.neurons == "sync" else {"awake": Out(1)}),
-            **({"learn": In(1), "reward": In(signed(8))} if spec.plastic else {}),
+            **({"learn": In(1), "reward": In(signed(REWARD_BITS))} if spec.plastic else {}),
         })
 
     def elaborate(self, platform: object) -> Module:

@@ -14,6 +14,7 @@ from spikewright.frames import (
     LinkSpec,
     Status,
 )
+from spikewright.learning import REWARD_BITS
 from spikewright.spec import CoreSpec, index_width
 
 from .core import HostPort
@@ -114,7 +115,7 @@ class CommandDecoder(wiring.Component):
             "o_spikes": Out(stream.Signature(index_width(spec.axons))),
             "step": Out(1),
             "learn": Out(1),
-            "reward": Out(signed(8)),
+            "reward": Out(signed(REWARD_BITS)),
             "clear": Out(1),
             "busy": In(1),
             "spikes": In(data.StructLayout({"en": 1, **group_spikes(spec).members})),

@@ -1,21 +1,19 @@
 """On-chip learning: what changes as rows are read, and which rows are read again for it."""
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from spikewright.learning import LANE_TURN, RANDOM_BITS, REWARD_BITS
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .layouts import delayed, struct
 from .rows import trace_record, weight_word
-from .synapses import RANDOM_BITS, SynapseLane, draw_stage, synapse_latency
+from .synapses import SynapseLane, draw_stage, synapse_latency
 from .traces import TRACE_LATENCY, TraceUpdate, rule_layout
 
 __all__ = ["Plasticity"]
-
-_LANE_TURN = 5
-"""Lane k takes the random register turned by this times k."""
 
 
 class Plasticity(wiring.Component):
@@ -78,7 +76,7 @@ class Plasticity(wiring.Component):
             "trace_data": Out(trace_record(spec)),
             "trace_en": Out(1),
             "clear": In(1),
-            **({"reward": In(8)} if spec.reward else {}),
+            **({"reward": In(signed(REWARD_BITS))} if spec.reward else {}),
             **(with_random if spec.stochastic_rounding else {}),
         })
 
@@ -131,7 +129,7 @@ class Plasticity(wiring.Component):
                 for name in (f"{kind}{lane}" for kind in kept)
             ]
             if spec.stochastic_rounding:
-                turn = _LANE_TURN * lane % RANDOM_BITS
+                turn = LANE_TURN * lane % RANDOM_BITS
                 m.d.comb += synapse.random.eq(self.random.rotate_right(turn))
             if spec.reward:
                 name = f"eligibility{lane}"

@@ -5,17 +5,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.fixed import DECAY_ONE
-from spikewright.learning import REWARD_FRACTION_BITS
+from spikewright.learning import RANDOM_BITS, REWARD_BITS, REWARD_FRACTION_BITS
 from spikewright.spec import CoreSpec
 
 from .lane import Decay, saturate
 from .layouts import Clocks, delayed, following
 from .traces import rule_layout
 
-__all__ = ["RANDOM_BITS", "SynapseLane", "draw_stage", "synapse_latency"]
-
-RANDOM_BITS = 32
-_REWARD_BITS = REWARD_FRACTION_BITS + 2
+__all__ = ["SynapseLane", "draw_stage", "synapse_latency"]
 
 
 def draw_stage(spec: CoreSpec) -> int:
@@ -68,7 +65,7 @@ class SynapseLane(wiring.Component):
         eligibility = signed(spec.eligibility_bits)
         with_reward = {
             "eligibility": In(eligibility),
-            "reward": In(signed(_REWARD_BITS)),
+            "reward": In(signed(REWARD_BITS)),
             "new_eligibility": Out(eligibility),
         }
         super().__init__({
@@ -123,7 +120,7 @@ class SynapseLane(wiring.Component):
             self.new_eligibility.eq(delayed(m, decay.o, 2, "decayed")),
         ]
         # In a pass the reward's size, or else nothing; the negative of the lowest value fits too.
-        reward = Signal(_REWARD_BITS)
+        reward = Signal(REWARD_BITS)
         size_4 = Signal(bits)
         m.d.comb += reward.eq(Mux(self.reward < 0, -self.reward, self.reward))
         m.d.sync += size_4.eq(Mux(changed_3 < 0, -changed_3, changed_3))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from spikewright.fixed import decay, saturate
 from spikewright.image import CoreImage
 from spikewright.learned_image import with_learned
-from spikewright.learning import REWARD_FRACTION_BITS, LearningRule
+from spikewright.learning import LANE_TURN, RANDOM_BITS, REWARD_FRACTION_BITS, LearningRule
 from spikewright.spec import CoreSpec
 
 __all__ = [
@@ -26,8 +26,6 @@ __all__ = [
 Array = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_LANE_TURN = 5
-"""Lane k takes the random register turned by this times k."""
 _BLOCK = 1024
 """States that are worked out together."""
 
@@ -259,6 +257,6 @@ class Plasticity:
         states = random_states(self.random, words + 1)
         self.random = int(states[-1])
         states = states[:-1]
-        turn = _LANE_TURN * np.arange(lanes) % 32
-        turned = states[:, None] >> turn | states[:, None] << (32 - turn)
+        turn = LANE_TURN * np.arange(lanes) % RANDOM_BITS
+        turned = states[:, None] >> turn | states[:, None] << (RANDOM_BITS - turn)
         return turned & ((1 << bits) - 1)

@@ -8,11 +8,23 @@ from spikewright.errors import ImageError
 from spikewright.fixed import DECAY_ONE
 from spikewright.spec import CoreSpec, Region
 
-__all__ = ["REWARD_FRACTION_BITS", "REWARD_ONE", "LearningRule"]
+__all__ = [
+    "LANE_TURN",
+    "RANDOM_BITS",
+    "REWARD_BITS",
+    "REWARD_FRACTION_BITS",
+    "REWARD_ONE",
+    "LearningRule",
+]
 
 REWARD_FRACTION_BITS = 6
 REWARD_ONE = 1 << REWARD_FRACTION_BITS
 """The reward 1.0; rewards are Q1.6, -128 to 127."""
+REWARD_BITS = REWARD_FRACTION_BITS + 2
+RANDOM_BITS = 32
+"""Of the random register."""
+LANE_TURN = 5
+"""Lane k takes the random register turned right by this times k."""
 
 
 @dataclass(frozen=True)
