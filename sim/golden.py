@@ -8,7 +8,7 @@ import numpy.typing as npt
 from spikewright.errors import SpikewrightError
 from spikewright.fixed import decay, saturate
 from spikewright.image import CoreImage
-from spikewright.target import Progress, RunResult, check_rewards, check_spikes
+from spikewright.target import Progress, RunResult, check_rewards, check_spikes, not_plastic
 
 from .fanin import FanIn, integrate_rows
 from .plasticity import Plasticity, trace_after, trace_step
@@ -23,9 +23,6 @@ BATCH_NEURONS = 1 << 12
 """Neurons times samples that a target runs at once: enough to outweigh NumPy's calls, few enough
 for the cache and for BLAS to stay on one thread (on two busy cores, two threads take 4 times as
 long for such small products)."""
-
-_NOT_PLASTIC = "This core cannot learn: its spec has no plasticity."
-_NOT_PLASTIC_HINT = "Compile for a spec with plasticity 'window' or 'trace'."
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ class GoldenModel:
             The spec has no plasticity.
         """
         if self.plasticity is None:
-            raise SpikewrightError(_NOT_PLASTIC, hint=_NOT_PLASTIC_HINT)
+            raise not_plastic()
         return self.plasticity.learned(self.h[0] if self.image.h is not None else None)
 
     def step(self, axon_spikes: Bools, *, learn: bool = False, reward: int = 0) -> StepResult:
@@ -240,7 +237,7 @@ class GoldenModel:
         """Check that the core can learn, or take what it learned into the matrices."""
         if learn:
             if self.plasticity is None:
-                raise SpikewrightError(_NOT_PLASTIC, hint=_NOT_PLASTIC_HINT)
+                raise not_plastic()
             if self.samples != 1:
                 raise SpikewrightError(
                     f"Learning takes one sample at a time, not {self.samples}.",

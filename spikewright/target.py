@@ -22,6 +22,7 @@ __all__ = [
     "check_plastic",
     "check_rewards",
     "check_spikes",
+    "not_plastic",
     "open_target",
 ]
 
@@ -95,10 +96,15 @@ def check_spikes(
 def check_plastic(spec: CoreSpec) -> None:
     """Check that a core of that spec can learn. Raises :class:`SpikewrightError`."""
     if not spec.plastic:
-        raise SpikewrightError(
-            "This core cannot learn: its spec has no plasticity.",
-            hint="Compile for a spec with plasticity 'window' or 'trace'.",
-        )
+        raise not_plastic()
+
+
+def not_plastic() -> SpikewrightError:
+    """The error of whoever asks a core without plasticity to learn."""
+    return SpikewrightError(
+        "This core cannot learn: its spec has no plasticity.",
+        hint="Compile for a spec with plasticity 'window' or 'trace'.",
+    )
 
 
 def check_rewards(
