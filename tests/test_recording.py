@@ -71,15 +71,25 @@ def test_what_is_none_is_refused(text: str | bytes, line: int, tmp_path: Path) -
 def test_any_damage_is_refused_or_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     whole = (HEAD + "".join(f"0.{n:06d} > {n:04x}\n" for n in range(50))).encode()
+    read = refused = 0
     for _ in range(500):
-        data = bytearray(whole[: int(rng.integers(len(whole)))])
+        data = bytearray(whole[: int(rng.integers(1, len(whole)))])
         for _ in range(3):
             data[int(rng.integers(len(data))) : int(rng.integers(len(data)))] = rng.bytes(2)
             data = data or bytearray(1)
+        if rng.random() < 0.5:  # a digit may become another one
+            data = bytearray(whole)
+            data[int(rng.integers(len(data)))] = int(rng.choice(list(b"0123456789abcdef")))
         try:
-            read_recording(written(tmp_path / "session.txt", bytes(data)))
+            pieces = read_recording(written(tmp_path / "session.txt", bytes(data))).pieces
         except DataError:
-            continue
+            refused += 1
+        else:
+            read += 1
+            assert len(pieces) <= 50
+            assert sum(len(piece.data) for piece in pieces) <= len(data)
+    print(f"{read} read, {refused} refused")
+    assert min(read, refused) > 50
 
 
 def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
