@@ -13,7 +13,7 @@ from .options import CompileOptions, ProjectionBits
 
 __all__ = ["Needs", "check_size", "draft_spec", "fit", "needs_of"]
 
-_FORMATS = ("weight_bits", "state_bits", "fraction_bits", "lanes", "sparse")
+_FORMATS = ("weight_bits", "state_bits", "fraction_bits", "lanes", "update_cycles", "sparse")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class CompileOptions:
     discretization : {"euler", "exact"}
         With dt/tau = x the decay is ``1 - x`` and the input's gain ``x`` (as in snnTorch's
         export, Norse and Lava), or ``exp(-x)`` and ``1 - exp(-x)``.
-    weight_bits, state_bits, fraction_bits, lanes : int or None
+    weight_bits, state_bits, fraction_bits, lanes, update_cycles : int or None
         Fields of the core's spec, as in :class:`~spikewright.spec.CoreSpec`; None takes them from
         the given spec, or the spec's own default. With a spec they must agree with it.
     sparse : bool or None
@@ -85,6 +85,7 @@ class CompileOptions:
     state_bits: int | None = None
     fraction_bits: int | None = None
     lanes: int | None = None
+    update_cycles: int | None = None
     sparse: bool | None = None
     bits: ProjectionBits = ()
     scaling: Scaling = "percentile"

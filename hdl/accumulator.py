@@ -1,12 +1,13 @@
 """The accumulators: what spikes have brought to each neuron, for each timestep to come."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from spikewright.spec import CoreSpec, index_width
 
+from .layouts import chosen, delayed, group_of, part_bits, part_width
 from .rows import weight_word
 
 __all__ = ["Accumulators", "acc_lanes", "lanes_a_memory"]
@@ -15,8 +16,8 @@ _PORT_BITS = 36
 
 
 def acc_lanes(spec: CoreSpec) -> data.ArrayLayout:
-    """One accumulator for each lane."""
-    return data.ArrayLayout(signed(spec.acc_bits), spec.lanes)
+    """One accumulator for each neuron of a part."""
+    return data.ArrayLayout(signed(spec.acc_bits), spec.update_lanes)
 
 
 def lanes_a_memory(spec: CoreSpec) -> int:
@@ -44,10 +45,10 @@ class Accumulators(wiring.Component):
     adding : In(1)
         Words may come; low in the cycle before ``zero_en`` and as long as that lasts, but not
         before the sum of the last word is in the memory.
-    read_slot, read_group : In
+    read_slot, read_part : In
         Accumulators that ``acc`` shows three cycles later, while ``adding`` is low.
     acc : Out
-        Accumulators of one group in a register.
+        Accumulators of a part of a group in a register.
     zero_slot, zero_group, zero_en : In
         Set a group's accumulators in one slot to zero, a cycle later.
     """
@@ -62,7 +63,7 @@ class Accumulators(wiring.Component):
             "first_open": In(range(spec.groups + 1)),
             "adding": In(1),
             "read_slot": In(slot),
-            "read_group": In(group),
+            "read_part": In(part_width(spec)),
             "acc": Out(acc_lanes(spec)),
             "zero_slot": In(slot),
             "zero_group": In(group),
@@ -84,6 +85,7 @@ class Accumulators(wiring.Component):
         m.d.comb += slot_now.eq(self.slot + (self.word.group < self.first_open))
         valid = Signal(3)
         m.d.sync += valid.eq(Cat(self.word.valid, valid[0], valid[1] | self.zero_en))
+        stored: list[Value] = []
         for bank in range(banks):
             delay = self.word.synapses[f"delay{bank}"] if spec.delay_bits else 0
             slot = Signal.like(self.slot, name=f"slot{bank}")
@@ -91,16 +93,25 @@ class Accumulators(wiring.Component):
             read = Mux(
                 self.word.valid,
                 address(slot, self.word.group),
-                address(self.read_slot, self.read_group),
+                address(self.read_slot, group_of(spec, self.read_part)),
             )
             zero = address(self.zero_slot, self.zero_group)
-            self._bank(m, bank, range(bank * lanes, (bank + 1) * lanes), read, zero, valid)
+            stored += self._bank(
+                m, bank, range(bank * lanes, (bank + 1) * lanes), read, zero, valid
+            )
+        part = Value.cast(delayed(m, self.read_part[: part_bits(spec)], 2, "part"))
+        with m.If(~self.adding):
+            for k in range(spec.update_lanes):
+                m.d.sync += self.acc[k].eq(chosen(stored[k :: spec.update_lanes], part))
         return m
 
     def _bank(
         self, m: Module, bank: int, lanes: range, read: Signal, zero: Signal, valid: Signal
-    ) -> None:
-        """Read, add, write: a stage each for address, memory output, and sum with write."""
+    ) -> list[Value]:
+        """Read, add, write: a stage each for address, memory output, and sum with write.
+
+        What the memories put out.
+        """
         spec = self._spec
         # Addresses are registered before they reach the memory, zeros and words by the same way.
         # A word's sum is missing from the memory for the next two words: they add to it directly,
@@ -116,7 +127,7 @@ class Accumulators(wiring.Component):
             hits.eq(Cat(valid[0] & valid[k] & (addresses[0] == addresses[k]) for k in range(1, 3))),
             Cat(from_total, from_before).eq(hits),
         ]
-        old: list[Signal] = []
+        old: list[Value] = []
         new: list[Signal] = []
         for first in lanes[:: lanes_a_memory(spec)]:
             count = min(lanes_a_memory(spec), len(lanes))
@@ -152,4 +163,5 @@ class Accumulators(wiring.Component):
             ]
             # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
             with m.If(~self.adding):
-                m.d.sync += [weights[2].eq(0), acc.eq(0), self.acc[lane].eq(stored)]
+                m.d.sync += [weights[2].eq(0), acc.eq(0)]
+        return old

@@ -8,7 +8,7 @@ from spikewright.learning import REWARD_BITS
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import Accumulators
-from .layouts import Clocks, following, struct
+from .layouts import Clocks, following, group_of, part_width, struct
 from .learning import connect_plasticity, connect_rows, connect_traces
 from .neuron import NeuronUpdate, neuron_state
 from .pending import PendingSources
@@ -86,7 +86,7 @@ class Core(wiring.Component):
         A pulse for each group that has spikes, ascending; cannot be stalled.
     events : Out
         ``cycle``: this cycle belongs to a timestep. ``synapses``: lanes of a weight word with a
-        nonzero weight. ``saturated``: lanes of an updated group in which v or i was clamped.
+        nonzero weight. ``saturated``: neurons of an updated part whose v or i was clamped.
     host : In
         :class:`HostPort`.
     awake : Out(1)
@@ -105,7 +105,11 @@ class Core(wiring.Component):
                 data.StructLayout({"en": 1, "group": index_width(spec.groups), "mask": spec.lanes})
             ),
             "events": Out(
-                data.StructLayout({"cycle": 1, "synapses": spec.lanes, "saturated": spec.lanes})
+                data.StructLayout({
+                    "cycle": 1,
+                    "synapses": spec.lanes,
+                    "saturated": spec.update_lanes,
+                })
             ),
             "host": In(HostPort(spec)),
             **({} if clocks.neurons == "sync" else {"awake": Out(1)}),
@@ -143,8 +147,8 @@ class Core(wiring.Component):
             acc.adding.eq(scheduler.adding),
             acc.slot.eq(scheduler.slot),
             acc.first_open.eq(scheduler.first_open),
-            acc.zero_en.eq(clearing | commit.valid),
-            acc.zero_group.eq(Mux(clearing, scheduler.zero_group, commit.group)),
+            acc.zero_en.eq(clearing | (commit.valid & commit.whole)),
+            acc.zero_group.eq(Mux(clearing, group_of(spec, scheduler.zero_part), commit.group)),
             acc.zero_slot.eq(Mux(clearing, scheduler.zero_slot, scheduler.slot)),
             neurons.acc.eq(acc.acc),
             neurons.running.eq(scheduler.timestep_busy),
@@ -152,13 +156,13 @@ class Core(wiring.Component):
             # Standing still is for simulators: an enable of every register is far from some.
             neurons.awake.eq(1 if self._clocks.neurons == "sync" else scheduler.awake),
             neurons.issue_valid.eq(scheduler.issue_valid),
-            neurons.zero.eq(scheduler.zero_group),
+            neurons.zero.eq(scheduler.zero_part),
             neurons.zero_en.eq(clearing),
             self.spikes.en.eq(commit.spiked),
             self.spikes.group.eq(commit.group),
             self.spikes.mask.eq(commit.spikes),
             self.events.cycle.eq(start | scheduler.timestep_busy),
-            self.events.saturated.eq(commit.saturated & commit.valid.replicate(spec.lanes)),
+            self.events.saturated.eq(commit.saturated & commit.valid.replicate(spec.update_lanes)),
         ]
         delivered: Value = rows.o.valid
         state = neurons.state
@@ -195,7 +199,7 @@ class Core(wiring.Component):
         rule = Signal(rule_layout(spec))
         self._load(m, Region.RULE, rule)
         connect_rows(m, rows, pending, plasticity, traces, scheduler)
-        connect_traces(m, traces, rows, neurons, scheduler)
+        connect_traces(m, spec, traces, rows, neurons, scheduler)
         connect_plasticity(m, plasticity, rows, traces, scheduler)
         m.d.comb += [scheduler.learn.eq(self.learn), traces.rule.eq(rule), plasticity.rule.eq(rule)]
         if spec.reward:
@@ -204,11 +208,11 @@ class Core(wiring.Component):
         if spec.adaptive_threshold:
             m.d.comb += [neurons.learning.eq(scheduler.learning), neurons.a_h.eq(rule.a_h)]
         layout = struct(spec.memories[Region.STATE].layout)
-        state = Signal(data.ArrayLayout(layout, spec.lanes), name="state")
-        for lane in range(spec.lanes):
+        state = Signal(data.ArrayLayout(layout, spec.update_lanes), name="state")
+        for lane in range(spec.update_lanes):
             kept = neurons.state[lane]
             m.d.comb += [state[lane][name].eq(kept[name]) for name in neuron_state(spec).members]
-            m.d.comb += state[lane].y.eq(traces.y[lane])
+            m.d.comb += state[lane].y.eq(traces.own[lane])
         if not spec.stochastic_rounding:
             return state, None
         random_en = self._load(m, Region.RANDOM, plasticity.random_data)
@@ -273,13 +277,13 @@ class Core(wiring.Component):
         with m.Elif(reading != 0):
             m.d[self._clocks.host] += reading.eq(reading - 1)
 
-        lane_bits = (spec.lanes - 1).bit_length()
+        lane_bits = (spec.update_lanes - 1).bit_length()
         lane = index[:lane_bits]
-        group = Signal(index_width(spec.groups))
+        part = Signal(part_width(spec))
         m.d.comb += [
-            group.eq(index[lane_bits : index_width(spec.neurons)]),
-            neurons.issue.eq(Mux(scheduler.busy, scheduler.issue, group)),
-            acc.read_group.eq(neurons.issue),
+            part.eq(index[lane_bits : index_width(spec.neurons)]),
+            neurons.issue.eq(Mux(scheduler.busy, scheduler.issue, part)),
+            acc.read_part.eq(neurons.issue),
             acc.read_slot.eq(
                 Mux(scheduler.busy, scheduler.slot, index >> index_width(spec.neurons))
             ),
@@ -295,7 +299,9 @@ class Core(wiring.Component):
                 ("state", [one.as_value() for one in state]),
                 ("sums", [one.as_unsigned() for one in acc.acc]),
             ):
-                halves = [Signal(width, name=f"{name}{k}") for k in range((spec.lanes + 1) // 2)]
+                halves = [
+                    Signal(width, name=f"{name}{k}") for k in range((spec.update_lanes + 1) // 2)
+                ]
                 one = Signal(width, name=name)
                 m.d[self._clocks.host] += one.eq(Array(halves)[lane[1:]])
                 for k, half in enumerate(halves):

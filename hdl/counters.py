@@ -70,7 +70,7 @@ class Counters(wiring.Component):
             "axon": In(1),
             "spikes": In(spec.lanes),
             "synapses": In(spec.lanes),
-            "saturated": In(spec.lanes),
+            "saturated": In(spec.update_lanes),
             "error": In(1),
             "port": In(CounterPort()),
         })

@@ -13,12 +13,13 @@ __all__ = ["StateField", "state_fields"]
 
 @dataclass(frozen=True)
 class StateField:
-    """Where a simulator finds a state variable of all neurons of one lane, group by group.
+    """Where a simulator finds a state variable of every ``step``-th neuron.
 
     Attributes
     ----------
-    lane, slot : int
-        ``slot`` is 0 but for accumulators of later delay slots.
+    lane, step, slot : int
+        The variable's first neuron, and how many further the next is; likewise synapses in weight
+        words, or sources. ``slot`` is 0 but for accumulators of later delay slots.
     memory : str
         Path of the memory below the core.
     first_word : int
@@ -28,6 +29,7 @@ class StateField:
     """
 
     lane: int
+    step: int
     slot: int
     memory: str
     first_word: int
@@ -40,13 +42,13 @@ def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
 
     Those of ``weights`` and ``eligibility`` are by word instead of by group, ``x`` is by source.
     """
-    fields = {
-        field.name: [
-            StateField(lane, 0, _state_memory(field.name), 0, lane * field.width, field.width)
-            for lane in range(spec.lanes)
+    fields = {}
+    for field in spec.memories[Region.STATE].layout.fields:
+        step = spec.lanes if field.name == "y" else spec.update_lanes
+        fields[field.name] = [
+            StateField(k, step, 0, _state_memory(field.name), 0, k * field.width, field.width)
+            for k in range(step)
         ]
-        for field in spec.memories[Region.STATE].layout.fields
-    }
     width = spec.acc_bits
     fields["acc"] = []
     for slot in range(spec.delay_slots):
@@ -54,9 +56,11 @@ def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
         for lane in range(spec.lanes):
             within = lane % lanes_a_memory(spec)
             memory = f"accumulators.acc{lane - within}"
-            fields["acc"].append(StateField(lane, slot, memory, word, within * width, width))
+            fields["acc"].append(
+                StateField(lane, spec.lanes, slot, memory, word, within * width, width)
+            )
     if spec.plastic:
-        fields["x"] = [StateField(0, 0, "rows.traces", 0, 0, spec.trace_bits)]
+        fields["x"] = [StateField(0, 1, 0, "rows.traces", 0, 0, spec.trace_bits)]
         fields["weights"] = _synapse_fields(spec, "weight")
     if spec.reward:
         fields["eligibility"] = _synapse_fields(spec, "eligibility")
@@ -73,5 +77,6 @@ def _synapse_fields(spec: CoreSpec, kind: str) -> list[StateField]:
         bank = lane % spec.weight_banks
         layout = struct(bank_layout(spec, bank))
         place = layout[f"{kind}{lane}"]
-        fields.append(StateField(lane, 0, f"rows.weights{bank}", 0, place.offset, place.width))
+        memory = f"rows.weights{bank}"
+        fields.append(StateField(lane, spec.lanes, 0, memory, 0, place.offset, place.width))
     return fields

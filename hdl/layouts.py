@@ -1,13 +1,26 @@
 """Amaranth shapes of the contract's layouts, and registers of any shape and clock."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, Value, ValueLike, signed, unsigned
+from amaranth.hdl import Array, Module, Signal, Value, ValueLike, signed, unsigned
 from amaranth.lib import data
 
 from spikewright.layout import Layout
+from spikewright.spec import CoreSpec, index_width
 
-__all__ = ["Clocks", "Write", "delayed", "following", "passed_on", "struct"]
+__all__ = [
+    "Clocks",
+    "Write",
+    "chosen",
+    "delayed",
+    "following",
+    "group_of",
+    "part_bits",
+    "part_width",
+    "passed_on",
+    "struct",
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,26 @@ def struct(layout: Layout) -> data.StructLayout:
         field.name: signed(field.width) if field.signed else unsigned(field.width)
         for field in layout.fields
     })
+
+
+def part_bits(spec: CoreSpec) -> int:
+    """Low bits of a part's index, which tell apart the parts of a neuron group."""
+    return spec.update_cycles.bit_length() - 1
+
+
+def part_width(spec: CoreSpec) -> int:
+    """Width of a part's index: the group, and below it the part of the group."""
+    return index_width(spec.groups) + part_bits(spec)
+
+
+def group_of(spec: CoreSpec, part: Value) -> Value:
+    """The neuron group of a part."""
+    return part[part_bits(spec) :]
+
+
+def chosen(values: Sequence[Value], index: Value) -> Value:
+    """One of several values, as many as the index can tell apart."""
+    return Array(values)[index] if len(values) > 1 else values[0]
 
 
 def following(

@@ -2,6 +2,9 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
+from spikewright.spec import CoreSpec
+
+from .layouts import group_of
 from .neuron import NeuronUpdate
 from .pending import PendingSources
 from .plasticity import Plasticity
@@ -43,7 +46,12 @@ def connect_rows(
 
 
 def connect_traces(
-    m: Module, traces: PostTraces, rows: RowFetch, neurons: NeuronUpdate, scheduler: Scheduler
+    m: Module,
+    spec: CoreSpec,
+    traces: PostTraces,
+    rows: RowFetch,
+    neurons: NeuronUpdate,
+    scheduler: Scheduler,
 ) -> None:
     """Post traces follow the neurons' updates; rows ask for them while they are read."""
     reading = scheduler.adding | scheduler.passing
@@ -51,9 +59,10 @@ def connect_traces(
         traces.commit.eq(neurons.commit),
         traces.learning.eq(scheduler.learning),
         traces.start.eq(scheduler.step & ~scheduler.busy),
-        traces.group.eq(Mux(reading, rows.group_ahead, neurons.group_ahead)),
+        traces.group.eq(Mux(reading, rows.group_ahead, group_of(spec, neurons.part_ahead))),
+        traces.part.eq(neurons.part_ahead),
         traces.fired_index.eq(rows.fired_index),
-        traces.zero.eq(scheduler.zero_group),
+        traces.zero.eq(group_of(spec, scheduler.zero_part)),
         traces.zero_en.eq(scheduler.zero_en),
     ]
 

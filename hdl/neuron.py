@@ -1,4 +1,4 @@
-"""The neurons: their parameters, their state and the update pipeline, ``lanes`` neurons wide."""
+"""The neurons: their parameters, their state and the update pipeline, a part of a group wide."""
 
 from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value
 from amaranth.lib import data, wiring
@@ -11,7 +11,17 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import acc_lanes
 from .lane import Decay, NeuronLane
-from .layouts import Clocks, Write, delayed, following, passed_on, struct
+from .layouts import (
+    Clocks,
+    Write,
+    delayed,
+    following,
+    group_of,
+    part_bits,
+    part_width,
+    passed_on,
+    struct,
+)
 from .winners import Winners
 
 __all__ = ["NeuronUpdate", "commit_layout", "neuron_state"]
@@ -24,7 +34,10 @@ def neuron_state(spec: CoreSpec) -> data.StructLayout:
 
 
 def commit_layout(spec: CoreSpec) -> data.StructLayout:
-    """What an updated group says as its new state is written.
+    """What an updated part of a group says as its new state is written.
+
+    ``whole`` marks the last part of a group. Only with that do ``last``, ``end`` and ``spiked``
+    come, and ``spikes`` of all lanes; ``fired`` and ``saturated`` are the part's own.
 
     With ``winners`` a level is updated several times: ``final`` is the last of them, and in the
     others ``more`` says at the level's ``last`` group whether to look for another winner.
@@ -34,16 +47,20 @@ def commit_layout(spec: CoreSpec) -> data.StructLayout:
         **({"more": 1} if spec.winners else {}),
         "valid": 1,
         "group": index_width(spec.groups),
+        "part": part_bits(spec),
+        "whole": 1,
         "last": 1,
         "end": 1,
         "spiked": 1,
         "spikes": spec.lanes,
-        "saturated": spec.lanes,
+        "fired": spec.update_lanes,
+        "saturated": spec.update_lanes,
     })
 
 
 class NeuronUpdate(wiring.Component):
-    """Update neuron groups, one a cycle, from issue to commit in ``spec.update_latency`` cycles.
+    """Update neurons from issue to commit in ``spec.update_latency`` cycles, a part of a group
+    each cycle.
 
     Nothing is written before the commit, so groups that were issued too early can be flushed.
 
@@ -55,9 +72,9 @@ class NeuronUpdate(wiring.Component):
     Members
     -------
     issue, issue_valid : In
-        Neuron group to update. While nothing is issued its state is on ``state`` all the same.
+        Part to update. While nothing is issued its state is on ``state`` all the same.
     acc : In
-        The group's accumulators, three cycles after its issue.
+        The part's accumulators, three cycles after its issue.
     running : In(1)
         A timestep is running; low in the cycle of ``zero_en`` and in the one before.
     awake : In(1)
@@ -65,9 +82,9 @@ class NeuronUpdate(wiring.Component):
     flush : In(1)
         In the cycle of a commit: forget every group issued after that one.
     commit : Out
-        The group whose state is being written.
+        The part whose state is being written.
     zero, zero_en : In
-        Set a group's state to zero, a cycle later.
+        Set a part's state to zero, a cycle later.
     level_addr, level_data, level_en : In
         Write port of the level marks, by group.
     neuron_addr, neuron_data, neuron_en : In
@@ -76,8 +93,8 @@ class NeuronUpdate(wiring.Component):
         State of each lane, steady 5 cycles after ``issue`` is.
     issue_again, issue_settles : In(1)
         With ``winners``: the group's level was updated before; this is its last time.
-    group_ahead : Out
-        With plasticity: the group to be committed two cycles later; outside timesteps the one
+    part_ahead : Out
+        With plasticity: the part to be committed two cycles later; outside timesteps the one
         whose state is on its way.
     learning, a_h : In
         With ``adaptive_threshold``: thresholds move on, their offsets' decay.
@@ -87,42 +104,42 @@ class NeuronUpdate(wiring.Component):
         self._spec = spec
         self._clocks = clocks
         memories = spec.memories
-        group = index_width(spec.groups)
+        part = part_width(spec)
         super().__init__({
             **({"issue_again": In(1), "issue_settles": In(1)} if spec.winners else {}),
-            **({"group_ahead": Out(group)} if spec.plastic else {}),
+            **({"part_ahead": Out(part)} if spec.plastic else {}),
             **({"learning": In(1), "a_h": In(DECAY_BITS + 1)} if spec.adaptive_threshold else {}),
-            "issue": In(group),
+            "issue": In(part),
             "issue_valid": In(1),
             "acc": In(acc_lanes(spec)),
             "running": In(1),
             "flush": In(1),
             "awake": In(1),
             "commit": Out(commit_layout(spec)),
-            "zero": In(group),
+            "zero": In(part),
             "zero_en": In(1),
-            "level_addr": In(group),
+            "level_addr": In(index_width(spec.groups)),
             "level_data": In(struct(memories[Region.LEVELS].layout)),
             "level_en": In(1),
             "neuron_addr": In(index_width(spec.neurons)),
             "neuron_data": In(struct(memories[Region.NEURONS].layout)),
             "neuron_en": In(1),
-            "state": Out(data.ArrayLayout(neuron_state(spec), spec.lanes)),
+            "state": Out(data.ArrayLayout(neuron_state(spec), spec.update_lanes)),
         })
 
     # Memories are addressed in the cycle that lets their output, registered, arrive at the stage
     # that needs it: that saves carrying it along.
 
     def _parameters(
-        self, m: Module, names: tuple[str, ...], group: Signal, written: Write
+        self, m: Module, names: tuple[str, ...], part: Signal, written: Write
     ) -> list[data.View]:
-        """Memories of some parameters, one a lane; their output, a cycle after ``group``."""
+        """Memories of some parameters, one a lane; their output, a cycle after ``part``."""
         lane_en, addr, record = written
         fields = self._spec.memories[Region.NEURONS].layout.fields
         layout = struct(Layout(tuple(field for field in fields if field.name in names)))
         outputs = []
-        for lane in range(self._spec.lanes):
-            memory = _block_ram(layout, self._spec.groups)
+        for lane in range(self._spec.update_lanes):
+            memory = _block_ram(layout, self._spec.parts)
             m.submodules[f"{names[0]}{lane}"] = memory
             write_port = memory.write_port(domain=self._clocks.host)
             m.d.comb += [
@@ -130,43 +147,44 @@ class NeuronUpdate(wiring.Component):
                 write_port.en.eq(lane_en[lane]),
             ]
             m.d.comb += [write_port.data[name].eq(record[name]) for name, _ in layout]
-            outputs.append(_read(m, memory, group, self.awake, self._clocks.neurons))
+            outputs.append(_read(m, memory, part, self.awake, self._clocks.neurons))
         return outputs
 
     def _kept(
-        self, m: Module, name: str, group: Signal, new: list[Signal], writing: Signal
+        self, m: Module, name: str, parts: list[Signal], stage: int, new: list[Signal], en: Value
     ) -> data.View:
-        """The memory of one state variable of all lanes; its output, a cycle after ``group``.
+        """The memory of one state variable of all lanes; its output, a cycle after ``stage``.
 
-        ``new`` goes to the committed group, or to the one to be zeroed, where ``writing`` says so.
+        ``new`` goes to the part at the last stage, which is the committed one or that to be zeroed,
+        where ``en`` says so.
         """
-        memory = _block_ram(data.ArrayLayout(new[0].shape(), len(new)), self._spec.groups)
+        memory = _block_ram(data.ArrayLayout(new[0].shape(), len(new)), self._spec.parts)
         m.submodules[f"state_{name}"] = memory
         write_port = memory.write_port()
         m.d.comb += [
-            write_port.addr.eq(self.commit.group),
-            write_port.en.eq(writing),
+            write_port.addr.eq(parts[-1]),
+            write_port.en.eq(en),
             *(write_port.data[lane].eq(value) for lane, value in enumerate(new)),
         ]
-        return _read(m, memory, group, self.awake, "sync")
+        return _read(m, memory, parts[stage], self.awake, "sync")
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         spec = self._spec
-        # Stage k holds the group issued k + 1 cycles ago.
+        # Stage k holds the part issued k + 1 cycles ago.
         stages = range(spec.update_latency)
-        groups = [Signal.like(self.issue, name=f"group{k}") for k in stages]
+        parts = [Signal.like(self.issue, name=f"part{k}") for k in stages]
         valid = Signal(len(stages))
         writing = Signal()
         m.d.sync += [
-            Cat(groups).eq(Cat(self.issue, groups)),
+            Cat(parts).eq(Cat(self.issue, parts)),
             valid.eq(Cat(self.issue_valid, valid) & (~self.flush).replicate(len(stages))),
             writing.eq(valid[-2] & ~self.flush),
         ]
         with m.If(self.zero_en):
-            m.d.sync += [groups[-1].eq(self.zero), writing.eq(1)]
+            m.d.sync += [parts[-1].eq(self.zero), writing.eq(1)]
 
-        lanes = [NeuronLane(spec, self._clocks) for _ in range(spec.lanes)]
+        lanes = [NeuronLane(spec, self._clocks) for _ in range(spec.update_lanes)]
         for k, lane in enumerate(lanes):
             m.submodules[f"lane{k}"] = lane
         m.submodules.levels = levels = Memory(
@@ -178,42 +196,63 @@ class NeuronUpdate(wiring.Component):
         again = Signal(len(stages))
         if spec.winners:
             # The level must be known a cycle earlier.
-            found = _read(m, levels, groups[8], self.awake, self._clocks.neurons)
+            found = self._level(m, levels, parts[8])
             level_10 = following(m, found, "level10")
             m.d.sync += level.eq(level_10)
-            keeping |= self._find_winners(m, lanes, groups, valid, again, level_10, level)
+            keeping |= self._find_winners(m, lanes, parts, valid, again, level_10, level)
         else:
-            m.d.sync += level.eq(_read(m, levels, groups[9], self.awake, self._clocks.neurons))
+            m.d.sync += level.eq(self._level(m, levels, parts[9]))
             if spec.plastic:
                 m.d.comb += self.commit.final.eq(1)
         spikes = Cat(lane.spikes for lane in lanes)
         saturated: Value = Cat(lane.saturated for lane in lanes)
         if spec.winners:
-            saturated = saturated & ~again[10].replicate(spec.lanes)
-        spiked = Signal()
-        m.d.sync += spiked.eq(valid[-2] & ~self.flush & spikes.any())
+            saturated = saturated & ~again[10].replicate(len(lanes))
         m.d.comb += [
             level_write.addr.eq(self.level_addr),
             level_write.data.eq(self.level_data),
             level_write.en.eq(self.level_en),
             self.commit.valid.eq(valid[-1]),
-            self.commit.group.eq(groups[-1]),
-            self.commit.last.eq(level.last),
-            self.commit.end.eq(level.end),
-            self.commit.spiked.eq(spiked),
-            self.commit.spikes.eq(self._resting(m, spikes, "spikes")),
+            self.commit.group.eq(group_of(spec, parts[-1])),
+            self.commit.part.eq(parts[-1]),
+            self.commit.whole.eq(self.commit.part.all()),
+            self.commit.last.eq(level.last & self.commit.whole),
+            self.commit.end.eq(level.end & self.commit.whole),
+            self.commit.fired.eq(self._resting(m, spikes, "fired")),
             self.commit.saturated.eq(self._resting(m, saturated, "saturated")),
         ]
+        self._collect(m, parts[-2], valid[-2] & ~self.flush, spikes.any())
         if spec.plastic:
-            m.d.comb += self.group_ahead.eq(Mux(self.running, groups[9], groups[2]))
-        self._connect_lanes(m, lanes, groups, keeping)
+            m.d.comb += self.part_ahead.eq(Mux(self.running, parts[9], parts[2]))
+        self._connect_lanes(m, lanes, parts, keeping)
         return m
+
+    def _level(self, m: Module, levels: Memory, part: Signal) -> data.View:
+        """Marks of the part's group, a cycle later."""
+        group = group_of(self._spec, part)
+        return _read(m, levels, group, self.awake, self._clocks.neurons)
+
+    def _collect(self, m: Module, part: Signal, valid: Value, fires: Value) -> None:
+        """Spikes of a group's parts, which come as its last part is committed.
+
+        The arguments are those of the stage before.
+        """
+        whole = part[: part_bits(self._spec)].all()
+        fired_before, spiked = Signal(), Signal()
+        earlier = Signal(self._spec.lanes - self._spec.update_lanes)
+        collected = Cat(earlier, self.commit.fired)
+        with m.If(valid):
+            m.d.sync += fired_before.eq(~whole & (fired_before | fires))
+        with m.If(self.commit.valid):
+            m.d.sync += earlier.eq(collected[len(self.commit.fired) :])
+        m.d.sync += spiked.eq(valid & whole & (fired_before | fires))
+        m.d.comb += [self.commit.spikes.eq(collected), self.commit.spiked.eq(spiked)]
 
     def _find_winners(
         self,
         m: Module,
         lanes: list[NeuronLane],
-        groups: list[Signal],
+        parts: list[Signal],
         valid: Signal,
         again: Signal,
         level_10: data.View,
@@ -230,13 +269,13 @@ class NeuronUpdate(wiring.Component):
             settles.eq(Cat(self.issue_settles, settles)),
         ]
         m.d.comb += [
-            winners.group.eq(groups[10]),
+            winners.part.eq(parts[10]),
             winners.candidates.eq(Cat(lane.candidate for lane in lanes)),
             winners.searches.eq(commits & restricted),
             winners.restricted.eq(restricted),
             winners.again.eq(again[10]),
             winners.settles.eq(settles[10]),
-            winners.ends.eq(valid[11] & level.last & ~self.commit.final),
+            winners.ends.eq(valid[11] & self.commit.last & ~self.commit.final),
             winners.first.eq(~again[11]),
             winners.most.eq(level.winners),
             self.commit.final.eq(~following(m, restricted, "restricted")),
@@ -261,32 +300,32 @@ class NeuronUpdate(wiring.Component):
         self,
         m: Module,
         lanes: list[NeuronLane],
-        groups: list[Signal],
+        parts: list[Signal],
         writing: dict[str, Value],
     ) -> None:
         spec = self._spec
         # Host writes ripple from memory to memory, so that no register has to reach them all.
-        lane_bits = (spec.lanes - 1).bit_length()
-        lane_en = Signal(spec.lanes)
+        lane_bits = (len(lanes) - 1).bit_length()
+        lane_en = Signal(len(lanes))
         m.d.comb += lane_en.eq(self.neuron_en << self.neuron_addr[:lane_bits])
         early = (lane_en, self.neuron_addr[lane_bits:], self.neuron_data)
         later = passed_on(m, early, "written1", self._clocks.host)
         last = passed_on(m, later, "written2", self._clocks.host)
-        current = self._parameters(m, ("bias", "a_syn"), groups[0], early)
-        membrane = self._parameters(m, ("a_mem", "reset_to"), groups[2], later)
+        current = self._parameters(m, ("bias", "a_syn"), parts[0], early)
+        membrane = self._parameters(m, ("a_mem", "reset_to"), parts[2], later)
         if spec.adaptive_threshold:
-            firing = self._parameters(m, ("reset_by", "refractory", "h_step"), groups[7], last)
-            thresholds = self._offsets(m, groups, firing, last)
+            firing = self._parameters(m, ("reset_by", "refractory", "h_step"), parts[7], last)
+            thresholds = self._offsets(m, parts, firing, last)
         else:
-            firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), groups[7], last)
+            firing = self._parameters(m, ("v_threshold", "reset_by", "refractory"), parts[7], last)
             thresholds = [one.v_threshold for one in firing]
         new = {
-            "v": (groups[2], [lane.new_v for lane in lanes]),
-            "i": (groups[0], [lane.new_i for lane in lanes]),
-            "refractory": (groups[1], [lane.new_r for lane in lanes]),
+            "v": (2, [lane.new_v for lane in lanes]),
+            "i": (0, [lane.new_i for lane in lanes]),
+            "refractory": (1, [lane.new_r for lane in lanes]),
         }
         kept = {
-            name: self._kept(m, name, *new[name], writing[name])
+            name: self._kept(m, name, parts, *new[name], writing[name])
             for name in neuron_state(spec).members
             if name in new
         }
@@ -318,7 +357,7 @@ class NeuronUpdate(wiring.Component):
                 m.d[self._clocks.neurons] += read
 
     def _offsets(
-        self, m: Module, groups: list[Signal], firing: list[data.View], loaded: Write
+        self, m: Module, parts: list[Signal], firing: list[data.View], loaded: Write
     ) -> list[Value]:
         """Thresholds with their offsets at stage 8, and how the offsets move on.
 
@@ -327,24 +366,24 @@ class NeuronUpdate(wiring.Component):
         """
         spec = self._spec
         bits = spec.state_bits - 1
-        memory = _block_ram(data.ArrayLayout(bits, spec.lanes), spec.groups)
+        memory = _block_ram(data.ArrayLayout(bits, spec.update_lanes), spec.parts)
         m.submodules.state_h = memory
         read_port, write_port = memory.read_port(), memory.write_port(granularity=1)
         h = following(m, read_port.data, "h")
         learned = following(m, self.commit.valid & self.commit.final & self.learning, "learned")
-        group = following(m, self.commit.group, "learned_group")
+        part = following(m, parts[-1], "learned_part")
         lane_en, addr, record = loaded
         m.d.comb += [
-            read_port.addr.eq(Mux(self.running, groups[6], groups[2])),
-            write_port.addr.eq(Mux(learned, group, addr)),
+            read_port.addr.eq(Mux(self.running, parts[6], parts[2])),
+            write_port.addr.eq(Mux(learned, part, addr)),
             write_port.en.eq(Mux(learned, ~0, lane_en)),
         ]
-        given = self._parameters(m, ("v_threshold",), groups[6], loaded)
+        given = self._parameters(m, ("v_threshold",), parts[6], loaded)
         thresholds: list[Value] = []
-        for k in range(spec.lanes):
+        for k in range(spec.update_lanes):
             m.submodules[f"decay_h{k}"] = decay = Decay(spec, bits + 1, Clocks())
             step = delayed(m, firing[k].h_step, 3, f"h_step{k}_")
-            grown = decay.o[:bits] + Mux(self.commit.spikes[k], step, 0)
+            grown = decay.o[:bits] + Mux(self.commit.fired[k], step, 0)
             new = following(m, grown[:bits] | grown[bits].replicate(bits), f"new_h{k}")
             threshold = following(m, given[k].v_threshold, f"v_threshold{k}")
             thresholds.append(threshold + h[k])

@@ -1,11 +1,12 @@
 """The sequence of a timestep: integrate what is pending, update level by level."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.spec import CoreSpec, index_width
 
+from .layouts import part_bits, part_width
 from .neuron import commit_layout
 
 __all__ = ["Scheduler"]
@@ -14,9 +15,10 @@ __all__ = ["Scheduler"]
 class Scheduler(wiring.Component):
     """Sequence timesteps and clears.
 
-    Groups are issued one a cycle without waiting for what their predecessors do. Only if a level
-    turns out to have spiked, when its last group commits, the groups issued after it are flushed
-    and issued again once the level's spikes are integrated. So levels cost nothing by themselves.
+    Parts of groups are issued one a cycle without waiting for what their predecessors do. Only if a
+    level turns out to have spiked, when its last part commits, the parts issued after it are
+    flushed and issued again once the level's spikes are integrated. So levels cost nothing by
+    themselves.
 
     A level with winners is issued several times: until they are found, and once more to settle
     them. After the last level of a timestep that learns comes the learning pass.
@@ -34,19 +36,19 @@ class Scheduler(wiring.Component):
     enable : Out(1)
         Hand out pending sources.
     commit : In
-        The group being committed.
+        The part being committed.
     flush : Out(1)
         Forget the groups behind it.
     awake : Out(1)
         The neurons' registers move; low while words are added, when nothing is in them.
     issue, issue_valid : Out
-        Group to update.
+        Part to update.
     first_open : Out
         First group not yet updated in this timestep, as far as integration goes.
     slot : Out
         Slot of the delay ring that this timestep consumes.
-    zero_en, zero_group, zero_slot : Out
-        Clear: zero the state of a group, and its accumulators in a slot.
+    zero_en, zero_part, zero_slot : Out
+        Clear: zero the state of a part, and its group's accumulators in a slot.
     busy : Out(1)
     timestep_busy : Out(1)
         Busy with a timestep.
@@ -66,7 +68,7 @@ class Scheduler(wiring.Component):
 
     def __init__(self, spec: CoreSpec) -> None:
         self._spec = spec
-        group = index_width(spec.groups)
+        part = part_width(spec)
         slot = index_width(spec.delay_slots)
         with_plasticity = {
             "learn": In(1),
@@ -90,12 +92,12 @@ class Scheduler(wiring.Component):
             "commit": In(commit_layout(spec)),
             "flush": Out(1),
             "awake": Out(1, init=1),
-            "issue": Out(group),
+            "issue": Out(part),
             "issue_valid": Out(1),
             "first_open": Out(range(spec.groups + 1)),
             "slot": Out(slot),
             "zero_en": Out(1),
-            "zero_group": Out(group),
+            "zero_part": Out(part),
             "zero_slot": Out(slot),
             "busy": Out(1),
             "timestep_busy": Out(1),
@@ -163,7 +165,7 @@ class Scheduler(wiring.Component):
                             m.next = "LEARN"
                 with m.Elif(level_ends & spiked):
                     m.d.sync += [
-                        self.issue.eq(self.commit.group + 1),
+                        self.issue.eq((self.commit.group + 1) << part_bits(spec)),
                         self.first_open.eq(self.commit.group + 1),
                     ]
                     m.next = "INTEGRATE"
@@ -174,19 +176,19 @@ class Scheduler(wiring.Component):
                     self._learn(m)
             with m.State("CLEAR"):
                 m.d.comb += [self.busy.eq(1), self.zero_en.eq(1)]
-                m.d.sync += self.zero_group.eq(self.zero_group + 1)
+                m.d.sync += self.zero_part.eq(self.zero_part + 1)
                 if spec.plastic:
                     m.d.comb += self.zero_source_en.eq(self.zero_source < spec.sources)
                     m.d.sync += self.zero_source.eq(self.zero_source + 1)
-                with m.If(self.zero_group == spec.groups - 1):
-                    m.d.sync += [self.zero_group.eq(0), self.zero_slot.eq(self.zero_slot + 1)]
+                with m.If(self.zero_part == spec.parts - 1):
+                    m.d.sync += [self.zero_part.eq(0), self.zero_slot.eq(self.zero_slot + 1)]
                     with m.If(self.zero_slot == spec.delay_slots - 1):
                         m.d.sync += self.zero_slot.eq(0)
                         if not spec.plastic:
                             m.next = "IDLE"
                 if spec.plastic:
                     with m.If(self.zero_source == spec.clear_cycles - 2):
-                        m.d.sync += [self.zero_group.eq(0), self.zero_slot.eq(0)]
+                        m.d.sync += [self.zero_part.eq(0), self.zero_slot.eq(0)]
                         m.next = "IDLE"
         return m
 
@@ -195,16 +197,17 @@ class Scheduler(wiring.Component):
         commit = self.commit
         first, last = Signal.like(self.issue), Signal.like(self.issue)
         ends = commit.valid & commit.last
+        end = Cat(commit.part, commit.group)
         with m.If(self.issue == last):
             # What follows is the next level.
             m.d.sync += [self.issue_again.eq(0), self.issue_settles.eq(0)]
         with m.If(ends & commit.final):
-            m.d.sync += first.eq(Mux(commit.end, 0, commit.group + 1))
+            m.d.sync += first.eq(Mux(commit.end, 0, end + 1))
         with m.Elif(ends):
             m.d.comb += self.flush.eq(1)
             m.d.sync += [
                 self.issue.eq(first),
-                last.eq(commit.group),
+                last.eq(end),
                 self.issue_again.eq(1),
                 self.issue_settles.eq(~commit.more),
             ]

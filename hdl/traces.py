@@ -1,6 +1,6 @@
 """Post traces, the groups that fired, and what both traces have in common: their steps."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,7 +9,7 @@ from spikewright.fixed import DECAY_BITS
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .lane import Decay
-from .layouts import Clocks, delayed, struct
+from .layouts import Clocks, chosen, delayed, part_bits, struct
 from .neuron import commit_layout
 
 __all__ = ["TRACE_LATENCY", "PostTraces", "TraceUpdate", "rule_layout"]
@@ -78,15 +78,16 @@ class PostTraces(wiring.Component):
     Members
     -------
     commit : In
-        Groups as they are updated: their traces move on while ``learning``, and their spikes are
-        kept until the next timestep.
+        Parts of groups as they are updated: their traces move on while ``learning``, and the spikes
+        of groups are kept until the next timestep.
     rule : In
     learning, start : In(1)
         ``start`` begins a timestep.
-    group : In
-        A group whose ``y`` and ``fired`` are wanted two cycles later; for a ``commit``, its own.
-    y : Out
-        Traces, unsigned ``trace_bits`` a lane.
+    group, part : In
+        A group whose ``y`` and ``fired`` are wanted two cycles later, and the part of it whose
+        ``own`` is; for a ``commit``, its own.
+    y, own : Out
+        Traces of a group and of a part of it, unsigned ``trace_bits`` each.
     fired : Out
         Spikes, a bit a lane.
     fired_count, fired_index, fired_group : Out, In, Out
@@ -104,7 +105,9 @@ class PostTraces(wiring.Component):
             "learning": In(1),
             "start": In(1),
             "group": In(group),
+            "part": In(part_bits(spec)),
             "y": Out(data.ArrayLayout(spec.trace_bits, spec.lanes)),
+            "own": Out(data.ArrayLayout(spec.trace_bits, spec.update_lanes)),
             "fired": Out(spec.lanes),
             "fired_count": Out(range(spec.groups + 1)),
             "fired_index": In(group),
@@ -120,18 +123,19 @@ class PostTraces(wiring.Component):
         m.submodules.spikes = spikes = Memory(shape=spec.lanes, depth=spec.groups, init=[])
         m.submodules.order = order = Memory(shape=len(self.fired_group), depth=spec.groups, init=[])
         y, fired, listed = traces.read_port(), spikes.read_port(), order.read_port()
-        y_write, fired_write, list_write = (
-            memory.write_port() for memory in (traces, spikes, order)
-        )
+        y_write = traces.write_port(granularity=spec.update_lanes)
+        fired_write, list_write = spikes.write_port(), order.write_port()
         final = commit.valid & commit.final
         written = delayed(m, final & self.learning, TRACE_LATENCY, "written")
         group = delayed(m, commit.group, TRACE_LATENCY, "group")
+        part = Value.cast(delayed(m, commit.part, TRACE_LATENCY, "part"))
+        shown = Value.cast(delayed(m, self.part, 2, "shown"))
         m.d.sync += [self.y.eq(y.data), self.fired.eq(fired.data)]
         m.d.comb += [
             *(port.addr.eq(self.group) for port in (y, fired)),
-            y_write.en.eq(written | self.zero_en),
+            y_write.en.eq(Mux(self.zero_en, ~0, written << part)),
             y_write.addr.eq(Mux(self.zero_en, self.zero, group)),
-            fired_write.en.eq(final | self.zero_en),
+            fired_write.en.eq((final & commit.whole) | self.zero_en),
             fired_write.addr.eq(Mux(self.zero_en, self.zero, commit.group)),
             fired_write.data.eq(Mux(self.zero_en, 0, commit.spikes)),
             list_write.en.eq(commit.spiked),
@@ -140,14 +144,16 @@ class PostTraces(wiring.Component):
             listed.addr.eq(self.fired_index),
             self.fired_group.eq(listed.data),
         ]
-        for lane in range(spec.lanes):
-            m.submodules[f"update{lane}"] = update = TraceUpdate(spec)
+        for k in range(spec.update_lanes):
+            lanes = range(k, spec.lanes, spec.update_lanes)
+            m.submodules[f"update{k}"] = update = TraceUpdate(spec)
             m.d.comb += [
-                update.x.eq(self.y[lane]),
+                self.own[k].eq(chosen([self.y[lane] for lane in lanes], shown)),
+                update.x.eq(self.own[k]),
                 update.step.eq(self.rule.post_step),
-                update.event.eq(commit.spikes[lane]),
+                update.event.eq(commit.fired[k]),
                 update.decays.eq(1),
-                y_write.data[lane].eq(Mux(self.zero_en, 0, update.o)),
+                *(y_write.data[lane].eq(Mux(self.zero_en, 0, update.o)) for lane in lanes),
             ]
             if spec.plasticity == "trace":
                 m.d.comb += [update.nearest.eq(self.rule.nearest), update.a.eq(self.rule.a_post)]

@@ -4,9 +4,9 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikewright.spec import CoreSpec, Region, index_width
+from spikewright.spec import CoreSpec, Region
 
-from .layouts import delayed, following
+from .layouts import delayed, following, part_width
 
 __all__ = ["Winners"]
 
@@ -21,10 +21,10 @@ class Winners(wiring.Component):
 
     Members
     -------
-    group, candidates, keys : In
-        Stage 10 of the update pipeline, for each lane.
+    part, candidates, keys : In
+        Stage 10 of the update pipeline, for each of the part's neurons.
     searches : In(1)
-        Stage 10: a group of a pass that looks for a winner, and that is not flushed.
+        Stage 10: a part of a pass that looks for a winner, and that is not flushed.
     restricted : In(1)
         Stage 10: the level has winners, and they are not settled yet.
     again, settles : In(1)
@@ -44,14 +44,14 @@ class Winners(wiring.Component):
         self._spec = spec
         most = {f.name: f.width for f in spec.memories[Region.LEVELS].layout.fields}["winners"]
         super().__init__({
-            "group": In(index_width(spec.groups)),
-            "candidates": In(spec.lanes),
-            "keys": In(data.ArrayLayout(spec.state_bits, spec.lanes)),
+            "part": In(part_width(spec)),
+            "candidates": In(spec.update_lanes),
+            "keys": In(data.ArrayLayout(spec.state_bits, spec.update_lanes)),
             "searches": In(1),
             "restricted": In(1),
             "again": In(1),
             "settles": In(1),
-            "wins": Out(spec.lanes),
+            "wins": Out(spec.update_lanes),
             "rests": Out(1),
             "ends": In(1),
             "first": In(1),
@@ -61,9 +61,9 @@ class Winners(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        lanes = range(self._spec.lanes)
+        lanes = range(self._spec.update_lanes)
         lane_bits = (len(lanes) - 1).bit_length()
-        width = lane_bits + len(self.group) + self._spec.state_bits
+        width = lane_bits + len(self.part) + self._spec.state_bits
         bound = Signal(width)
         found = Signal()
         has, fits = Signal(len(lanes)), Signal(len(lanes))
@@ -71,7 +71,7 @@ class Winners(wiring.Component):
         # Pass over: once the best of all lanes are compared, the lowest rank that was found.
         comparing = delayed(m, self.ends, 1 + lane_bits, "comparing")
         for k in lanes:
-            rank = Cat(C(~k & (len(lanes) - 1), lane_bits), ~self.group, self.keys[k])
+            rank = Cat(C(~k & (len(lanes) - 1), lane_bits), ~self.part, self.keys[k])
             below = rank < bound
             candidate = self.candidates[k]
             rank_11 = following(m, rank, f"rank{k}")

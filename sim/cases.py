@@ -184,6 +184,7 @@ def draw_spec(
         decay="multiply" if rng.random() < 0.7 else "shift",
         weight_words=words,
         sparse=bool(rng.random() < 0.3),
+        update_cycles=1 << int(rng.integers(lanes.bit_length()) if rng.random() < 0.4 else 0),
     )
     return draw_plastic_spec(rng, spec) if plastic else spec
 

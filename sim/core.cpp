@@ -1,5 +1,5 @@
-// The core's driver: host accesses, and whole timesteps per call. LANES, GROUP_BITS, READ_LATENCY,
-// STATE_LATENCY, PLASTIC and RANDOM_REGION come from the compiler's command line.
+// The core's driver: host accesses, and whole timesteps per call. LANES, UPDATE_LANES, GROUP_BITS,
+// READ_LATENCY, STATE_LATENCY, PLASTIC and RANDOM_REGION come from the compiler's command line.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -100,7 +100,7 @@ class Core : public Bench {
         const auto& events = top.events;
         cycles_ += bits(events, 0, 1);
         if (const uint32_t lanes = bits(events, 1, LANES)) synapses_ += __builtin_popcount(lanes);
-        if (const uint32_t lanes = bits(events, 1 + LANES, LANES))
+        if (const uint32_t lanes = bits(events, 1 + LANES, UPDATE_LANES))
             saturations_ += __builtin_popcount(lanes);
     }
 

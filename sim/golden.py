@@ -207,7 +207,8 @@ class GoldenModel:
         spikes = np.zeros((self.samples, spec.neurons), np.bool_)
         consumed = np.zeros((self.samples, spec.neurons), np.int64)
         operations, saturations = np.zeros((2, self.samples), np.int64)
-        idle = spec.timestep_overhead + image.groups_used + spec.update_latency
+        idle = spec.timestep_overhead + spec.update_latency
+        idle += image.groups_used * spec.update_cycles
         cycles = np.full(self.samples, idle, np.int64)
         pending = np.concatenate([axons, self._pending], axis=1)
         overhead = spec.integrate_overhead
@@ -222,8 +223,8 @@ class GoldenModel:
             pending, clamped, passes = self._update(level, consumed[at], learn)
             spikes[at] = pending
             saturations += clamped.sum(axis=1)
-            groups = (level.where.stop - level.where.start) // spec.lanes
-            cycles += passes * (groups + spec.update_latency)
+            parts = (level.where.stop - level.where.start) // spec.update_lanes
+            cycles += passes * (parts + spec.update_latency)
             overhead = spec.update_latency + spec.integrate_overhead
         if learn and self.plasticity is not None:
             passed = self.plasticity.post_events(spikes[0], reward)

@@ -78,6 +78,7 @@ class CoreSimulator(Instance):
         self._fields = rtl.fields
         defines = {
             "LANES": spec.lanes,
+            "UPDATE_LANES": spec.update_lanes,
             "GROUP_BITS": index_width(spec.groups),
             "READ_LATENCY": rtl.read_latency,
             "STATE_LATENCY": rtl.state_latency,
@@ -236,7 +237,6 @@ class CoreSimulator(Instance):
         for name in (name for name in self._fields if name in names):
             shape = shapes.get(name, (spec.neurons,))
             array = values[name] = np.zeros((timesteps, *shape), np.int32)
-            lanes = 1 if name == "x" else spec.lanes
             for field in self._fields[name]:
                 memory, word_size = self.memory(field.memory)
                 first = field.slot * spec.neurons + field.lane
@@ -244,11 +244,11 @@ class CoreSimulator(Instance):
                     Column(
                         words=memory + field.first_word * word_size,
                         word_size=word_size,
-                        count=counts.get(name, spec.groups),
+                        count=counts.get(name, spec.neurons // field.step),
                         offset=field.offset,
                         width=field.width,
                         is_signed=name not in _UNSIGNED,
-                        step=lanes,
+                        step=field.step,
                         stride=math.prod(shape),
                         values=array.ctypes.data + first * array.itemsize,
                     )
@@ -355,7 +355,7 @@ def _cycle_limit(spec: CoreSpec) -> int:
     """Cycles that no timestep of any image can need, with room to spare."""
     integrate = spec.integrate_overhead + spec.sources * spec.most_row_words
     levels = spec.groups * (spec.update_latency + spec.integrate_overhead)
-    winners = (spec.winners + 1) * (spec.groups * spec.update_latency + spec.groups)
+    winners = (spec.winners + 1) * (spec.groups * spec.update_latency + spec.parts)
     learn = spec.learn_overhead + spec.sources * spec.most_row_words
     return 2 * (spec.timestep_overhead + integrate + levels + winners + learn + 1000)
 

@@ -81,6 +81,10 @@ FractionBits = Annotated[
     int | None, typer.Option(help="State bits below one weight unit, 0 to 16.")
 ]
 Lanes = Annotated[int | None, typer.Option(help="Weights and neurons a cycle, 1 to 32.")]
+UpdateCycles = Annotated[
+    int | None,
+    typer.Option(help="Cycles to update as many neurons as there are lanes; more need less area."),
+]
 Sparse = Annotated[
     bool | None,
     typer.Option(help="Rows of only the words that hold synapses. [default: where it pays]"),
@@ -112,6 +116,7 @@ def compile_options(
     state_bits: StateBits = None,
     fraction_bits: FractionBits = None,
     lanes: Lanes = None,
+    update_cycles: UpdateCycles = None,
     sparse: Sparse = None,
     scaling: Scaling = "percentile",
     percentile: Percentile = 100.0,
@@ -129,6 +134,7 @@ def compile_options(
         state_bits=state_bits,
         fraction_bits=fraction_bits,
         lanes=lanes,
+        update_cycles=update_cycles,
         sparse=sparse,
         bits=() if bits is None else _read_bits(bits),
         scaling=scaling,

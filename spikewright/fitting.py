@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["compile_for_board"]
 
 Make = Callable[["CompileOptions", CoreSpec | None], "CoreImage"]
-_FORMATS = ("weight_bits", "state_bits", "fraction_bits", "lanes")
+_FORMATS = ("weight_bits", "state_bits", "fraction_bits", "lanes", "update_cycles")
 
 
 def compile_for_board(board: "Board", options: "CompileOptions", make: Make) -> "CoreImage":
@@ -60,14 +60,23 @@ def _check_room(board: "Board", spec: CoreSpec) -> None:
 
 
 def _remedy(board: "Board", spec: CoreSpec) -> str:
-    """What would do: fewer lanes, or another board."""
+    """What would do: fewer neurons updated at once, fewer lanes, or another board."""
     from spikewright.boards.catalog import BOARDS
 
+    cycles = spec.update_cycles * 2
+    while cycles <= spec.lanes:
+        if _fits(board, replace(spec, update_cycles=cycles)):
+            return f"A core with update_cycles={cycles} would do: --update-cycles {cycles}."
+        cycles *= 2
     lanes = spec.lanes // 2
     while lanes:
         words = spec.weight_words * spec.lanes // lanes
-        if _fits(board, replace(spec, lanes=lanes, weight_words=words)):
-            return f"A core with lanes={lanes} would do: --lanes {lanes}."
+        narrow = replace(spec, lanes=lanes, update_cycles=lanes, weight_words=words)
+        if _fits(board, narrow):
+            return (
+                f"A core with lanes={lanes} and update_cycles={lanes} would do: "
+                f"--lanes {lanes} --update-cycles {lanes}."
+            )
         lanes //= 2
     others = (other for other in BOARDS.values() if other.name != board.name)
     larger = next((other.name for other in others if _fits(other, spec)), None)

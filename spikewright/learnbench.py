@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spikewright.compiler.plastic import plastic_image
 from spikewright.errors import MismatchError
 from spikewright.files import write_whole
-from spikewright.fixed import DECAY_ONE
+from spikewright.fixed import DECAY_ONE, signed_range
 from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
 from spikewright.presets import PRESETS
@@ -31,7 +31,7 @@ WINDOWS = (2, 3, 5, 8)
 NEUROCOREX = PRESETS["neurocorex"]
 SPECS = {
     "neurocorex": NEUROCOREX,
-    "with 8 lanes": replace(NEUROCOREX, lanes=8, weight_words=0),
+    "with 4 lanes": replace(NEUROCOREX, lanes=4, update_cycles=1, weight_words=0),
     "by traces": CoreSpec(plasticity="trace"),
 }
 
@@ -42,8 +42,8 @@ class Cost:
 
     Attributes
     ----------
-    spiking : float
-        Share of the sources that spiked, mean of the timesteps.
+    spiking, least_spiking, most_spiking : float
+        Share of the sources that spiked: mean, minimum and maximum of the timesteps.
     cycles, most_cycles : float
         Of a timestep that learns, mean and maximum.
     cycles_off : float
@@ -55,6 +55,8 @@ class Cost:
     """
 
     spiking: float
+    least_spiking: float
+    most_spiking: float
     cycles: float
     most_cycles: float
     cycles_off: float
@@ -65,15 +67,15 @@ class Cost:
 
 
 def learning_network(spec: CoreSpec, window: int) -> CoreImage:
-    """All to all, every synapse plastic; a share ``RATE`` of the neurons spikes each timestep.
+    """All to all, every synapse plastic but one strong one from an axon to each neuron.
 
-    Neurons integrate a constant bias without decay, from evenly spread distances to their
-    thresholds; weights are small beside it. Two spikes less than ``window`` timesteps apart change
-    a weight by one; with the ``trace`` rule, traces decay to half in that time.
+    That one alone makes the neuron spike: as many neurons spike in a timestep as axons do. Two
+    spikes less than ``window`` timesteps apart change a weight by one; with the ``trace`` rule,
+    traces decay to half in that time.
     """
     rng = np.random.default_rng(0)
-    step = 1 << (spec.state_bits - 5)
-    reset = round(step / RATE)
+    strong = np.eye(spec.axons, spec.neurons, dtype=np.bool_)
+    strongest = signed_range(spec.weight_bits)[1]
     decay = round(DECAY_ONE * 0.5 ** (1 / window))
     one = 1 << spec.trace_fraction_bits
     rule = LearningRule(pre_step=one, post_step=one, a_pre=decay, a_post=decay)
@@ -81,15 +83,13 @@ def learning_network(spec: CoreSpec, window: int) -> CoreImage:
         rule = LearningRule(pre_step=window, post_step=window, pre_change=1, post_change=1)
     return plastic_image(
         spec,
-        rng.choice([-1, 1], (spec.axons, spec.neurons)),
+        np.where(strong, strongest, rng.choice([-1, 1], strong.shape)),
         rng.choice([-1, 1], (spec.neurons, spec.neurons)),
+        axon_plastic=~strong,
         neuron_plastic=True,
         rule=replace(rule, w_min=-128, w_max=127),
-        a_mem=DECAY_ONE,
-        bias=step,
-        v_threshold=rng.permutation(spec.neurons) * reset // spec.neurons,
-        reset=reset,
-        reset_to=0,
+        v_threshold=strongest << (spec.fraction_bits - 1),
+        reset_to=1,
     )
 
 
@@ -133,8 +133,11 @@ def _cost(
     changed = np.diff(trajectory, axis=0) != 0
     words, synapses = int(changed.any(axis=2).sum()), int(changed.sum())
     added = int((cycles - off).sum())
+    spiking = np.concatenate([axons, fired], axis=1).mean(axis=1)
     return Cost(
-        spiking=float(np.concatenate([axons, fired], axis=1).mean()),
+        spiking=float(spiking.mean()),
+        least_spiking=float(spiking.min()),
+        most_spiking=float(spiking.max()),
         cycles=float(cycles.mean()),
         most_cycles=float(cycles.max()),
         cycles_off=float(off.mean()),

@@ -8,7 +8,8 @@ PRESETS = {
     "neurocorex": CoreSpec(
         axons=96,
         neurons=96,
-        lanes=4,
+        lanes=8,
+        update_cycles=4,
         weight_bits=8,
         state_bits=16,
         fraction_bits=4,

@@ -30,6 +30,7 @@ _RANGES = {
     "trace_bits": (2, 16),
     "trace_fraction_bits": (0, 15),
     "winners": (0, 255),
+    "update_cycles": (1, 32),
 }
 _FLAGS = (
     "synapse_current",
@@ -49,11 +50,12 @@ _LATER = (
     "stochastic_rounding",
     "adaptive_threshold",
     "winners",
+    "update_cycles",
 )
 """Fields that came later: at their defaults they are not in the JSON, so that specs without them
 keep their hashes."""
 _MOST_ROW_WORDS = (1 << 16) - 1
-_POWERS_OF_TWO = ("lanes", "delay_slots")
+_POWERS_OF_TWO = ("lanes", "delay_slots", "update_cycles")
 _JSON_HINT = 'Write an object such as: {"axons": 64, "neurons": 256, "lanes": 8}'
 _HINT = "Change the field, or leave it out to get its default."
 
@@ -139,6 +141,11 @@ class CoreSpec:
         A threshold offset per neuron that grows on a spike and decays (homeostasis).
     winners : int
         Most winners of a level that lets only so many of its neurons spike; 0 builds none of it.
+    update_cycles : int
+        Cycles that the update of a neuron group takes, a power of two up to ``lanes``: rows go on
+        bringing ``lanes`` synapses a cycle, but only ``lanes // update_cycles`` neurons, with their
+        multipliers and their memories' ports, are built. Saves area where synapses outnumber
+        neurons by far.
 
     Raises
     ------
@@ -166,6 +173,7 @@ class CoreSpec:
     stochastic_rounding: bool = False
     adaptive_threshold: bool = False
     winners: int = 0
+    update_cycles: int = 1
 
     def __post_init__(self) -> None:
         reasons = []
@@ -188,6 +196,10 @@ class CoreSpec:
             )
         if not reasons:
             reasons += self._learning_faults()
+        if not reasons and self.update_cycles > self.lanes:
+            reasons.append(
+                f"update_cycles must be at most lanes ({self.lanes}), not {self.update_cycles}"
+            )
         if not reasons and self.neurons % self.lanes:
             up = -(-self.neurons // self.lanes) * self.lanes
             reasons.append(
@@ -232,6 +244,16 @@ class CoreSpec:
     def groups(self) -> int:
         """Neuron groups: group g holds neurons ``g * lanes`` to ``(g + 1) * lanes - 1``."""
         return self.neurons // self.lanes
+
+    @property
+    def update_lanes(self) -> int:
+        """Neurons that are updated in a cycle."""
+        return self.lanes // self.update_cycles
+
+    @property
+    def parts(self) -> int:
+        """Parts of neuron groups that are updated in a cycle: ``update_lanes`` neurons each."""
+        return self.neurons // self.update_lanes
 
     @property
     def acc_bits(self) -> int:
@@ -365,7 +387,7 @@ class CoreSpec:
 
     @property
     def update_latency(self) -> int:
-        """Cycles from the issue of a neuron group to its commit."""
+        """Cycles from the issue of a part of a neuron group to its commit."""
         return 12
 
     @property
@@ -386,7 +408,7 @@ class CoreSpec:
     @property
     def clear_cycles(self) -> int:
         """Cycles of the command that clears state, accumulators, traces and pending spikes."""
-        return max(self.groups * self.delay_slots, self.plastic * self.sources) + 1
+        return max(self.parts * self.delay_slots, self.plastic * self.sources) + 1
 
     # Identity
 

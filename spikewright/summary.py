@@ -81,6 +81,7 @@ def image_tables(image: CoreImage) -> list[Table | str]:
         ("axons", f"{used['axons']} of {spec.axons}"),
         ("neurons", f"{used['neurons']} of {spec.neurons}, in {used['levels']} levels"),
         ("weights", f"{spec.weight_bits} bits, {spec.lanes} lanes"),
+        ("neurons a cycle", str(spec.update_lanes)),
         ("state", f"{spec.state_bits} bits, {spec.fraction_bits} of them fraction"),
         ("weight words", f"{used['words']} of {spec.weight_words}"),
         ("synapses", str(used["synapses"])),

@@ -91,7 +91,8 @@ class LearningReference:
         spec, image = self.spec, self.image
         self.learning = learn
         pending = [*axons, *(spec.axons + n for n in self.last)]
-        cycles = spec.timestep_overhead + image.groups_used + spec.update_latency
+        cycles = spec.timestep_overhead + spec.update_latency
+        cycles += image.groups_used * spec.update_cycles
         spikes: list[int] = []
         for k, level in enumerate(self.levels):
             for j in pending:
@@ -105,7 +106,9 @@ class LearningReference:
             fired, candidates = self.update(level, winners)
             if winners:
                 passes = min(candidates, winners - 1) + 1
-                cycles += passes * (len(level) // spec.lanes + spec.update_latency)
+                cycles += passes * (
+                    spec.update_cycles * len(level) // spec.lanes + spec.update_latency
+                )
             spikes += fired
             pending = [spec.axons + n for n in fired]
             self.last = fired

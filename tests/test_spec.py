@@ -28,6 +28,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "stochastic_rounding": (True, True),
     "adaptive_threshold": (True, True),
     "winners": (1, 255),
+    "update_cycles": (2, 8),
 }
 LEARNING = {"plasticity": "trace"}
 NEEDED = dict.fromkeys(
@@ -55,6 +56,7 @@ BEYOND: dict[str, tuple[Any, ...]] = {
     "stochastic_rounding": (1, None),
     "adaptive_threshold": (1, None),
     "winners": (-1, 256, None),
+    "update_cycles": (0, 3, 16, 64, 1.0),
 }
 NAMES = [field.name for field in fields(CoreSpec)]
 

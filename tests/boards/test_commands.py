@@ -106,12 +106,24 @@ def test_one_that_no_core_of_the_part_holds_is_refused_with_what_would_do() -> N
     assert caught.value.hint.startswith("It would fit another board: --board ulx3s-")
 
 
-def test_fewer_lanes_are_proposed_where_they_would_do() -> None:
-    options = CompileOptions(dt=1.0, reset="zero", reset_delay=False, lanes=8, state_bits=12)
+@pytest.mark.parametrize(
+    ("lanes", "hint"),
+    [
+        (8, "A core with update_cycles=8 would do: --update-cycles 8."),
+        (
+            32,
+            "A core with lanes=8 and update_cycles=8 would do: --lanes 8 --update-cycles 8.",
+        ),
+    ],
+)
+def test_a_narrower_core_is_proposed_where_it_would_do(lanes: int, hint: str) -> None:
+    options = CompileOptions(
+        dt=1.0, reset="zero", reset_delay=False, lanes=lanes, update_cycles=1, state_bits=12
+    )
     with pytest.raises(ModelError) as caught:
         fitted(layer(40, 64), "icebreaker", options)
     assert caught.value.reasons[0].startswith("logic cells must be at most 5,280, not about ")
-    assert caught.value.hint == "A core with lanes=2 would do: --lanes 2."
+    assert caught.value.hint == hint
 
 
 def test_what_no_core_holds_is_refused_as_without_a_board() -> None:

@@ -147,7 +147,8 @@ class Reference:
                 operations += delivered
             self.last = fired
         groups = sum(len(level) for level in self.levels) // self.spec.lanes
-        cycles += self.spec.timestep_overhead + groups + self.spec.update_latency
+        cycles += self.spec.timestep_overhead + self.spec.update_latency
+        cycles += groups * self.spec.update_cycles
         self.t += 1
         return spikes, cycles, operations, saturations
 

@@ -26,10 +26,18 @@ SPECS = (
     CoreSpec(axons=2048, neurons=2048, lanes=32, synapse_current=False, weight_words=8192),
     CoreSpec(axons=1, neurons=1, lanes=1, weight_bits=2, state_bits=12, fraction_bits=0),
     CoreSpec(axons=12, neurons=60, lanes=4, delay_slots=16, weight_bits=16, state_bits=24),
-    CoreSpec(axons=33, neurons=128, lanes=16, decay="shift", refractory_bits=0, state_bits=16),
+    CoreSpec(
+        axons=33,
+        neurons=128,
+        lanes=16,
+        update_cycles=16,
+        decay="shift",
+        refractory_bits=0,
+        state_bits=16,
+    ),
     CoreSpec(axons=2, neurons=1, lanes=1, delay_slots=64),
     CoreSpec(axons=2048, neurons=64, lanes=1, weight_bits=16, state_bits=12, fraction_bits=16),
-    CoreSpec(axons=48, neurons=64, lanes=8, delay_slots=8, sparse=True),
+    CoreSpec(axons=48, neurons=64, lanes=8, delay_slots=8, sparse=True, update_cycles=2),
     CoreSpec(axons=100, neurons=256, lanes=4, weight_words=3000, sparse=True),
     *(draw_spec(np.random.default_rng((2, number))) for number in range(8)),
 )
@@ -41,6 +49,7 @@ def test_amount() -> None:
     assert len(set(SPECS)) >= 12
     assert sum(QUOTAS) >= 2_000_000
     assert len({spec.lanes for spec in SPECS}) == 6
+    assert {1, 2, 16} <= {spec.update_cycles for spec in SPECS}
     assert {(spec.delay_slots > 1, spec.sparse) for spec in SPECS} == {
         (delays, sparse) for delays in (False, True) for sparse in (False, True)
     }

@@ -16,11 +16,12 @@ from spikewright.spec import CoreSpec
 TRACE = CoreSpec(axons=96, neurons=96, plasticity="trace", stochastic_rounding=True, trace_bits=10)
 SPECS = (
     TRACE,
-    replace(TRACE, weight_words=0, plasticity="window", trace_bits=9, trace_fraction_bits=2),
+    replace(TRACE, plasticity="window", trace_bits=9, trace_fraction_bits=2, update_cycles=4),
     CoreSpec(
         axons=60,
         neurons=48,
         lanes=4,
+        update_cycles=2,
         plasticity="trace",
         soft_bounds=True,
         reward=True,
