@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from spikewright.errors import MismatchError, SpikewrightError
+from spikewright.spec import CoreSpec
 from spikewright.storage import replace_file
 
 from .cases import draw_case, draw_spec
@@ -24,6 +25,11 @@ __all__ = ["Plan", "Soak", "SpecResult", "main", "soak_spec"]
 
 NETWORKS = 12
 """Networks a spec, each with a stimulus of its own."""
+_LEARNS = 3
+"""Every so many specs one learns. It is smaller: all its weights are compared every timestep."""
+_MOST_LEARNING = 64
+_COMPARED = ("timesteps", "neuron_steps", "spikes", "cycles", "updates")
+"""Of a lockstep's report."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +50,16 @@ class Plan:
     neuron_steps: int = 100_000_000
     seed: int = 0
 
+    def spec(self, number: int) -> CoreSpec:
+        """One of the specs."""
+        rng = np.random.default_rng((self.seed, number))
+        if number % _LEARNS == _LEARNS - 1:
+            return draw_spec(rng, most=_MOST_LEARNING, plastic=True)
+        return draw_spec(rng)
+
     def spec_timesteps(self) -> int:
         """Timesteps a spec; the same for all, so that large ones get more neuron-steps."""
-        drawn = (draw_spec(np.random.default_rng((self.seed, k))) for k in range(self.specs))
-        neurons = sum(spec.neurons for spec in drawn)
+        neurons = sum(self.spec(number).neurons for number in range(self.specs))
         return -(-self.neuron_steps // neurons)
 
 
@@ -59,8 +71,8 @@ class SpecResult:
     ----------
     spec : int
         Its number in the plan.
-    networks, timesteps, neuron_steps, spikes, cycles : int
-        Compared.
+    networks, timesteps, neuron_steps, spikes, cycles, updates : int
+        Compared; ``updates`` are changed synapses.
     seconds : float
         Wall-clock time with building.
     failures : tuple of str
@@ -73,6 +85,7 @@ class SpecResult:
     neuron_steps: int
     spikes: int
     cycles: int
+    updates: int
     seconds: float
     failures: tuple[str, ...]
 
@@ -92,10 +105,10 @@ def soak_spec(plan: Plan, number: int, timesteps: int, waveforms: Path | None = 
         Folder for waveforms of first differences.
     """
     started = time.monotonic()
-    spec = draw_spec(np.random.default_rng((plan.seed, number)))
+    spec = plan.spec(number)
     wanted = timesteps * spec.neurons
     failures = []
-    done = np.zeros(4, np.int64)
+    done = np.zeros(len(_COMPARED), np.int64)
     networks = 0
     with CoreSimulator(spec, seed=number + 1) as simulator:
         while done[1] < wanted:
@@ -107,23 +120,21 @@ def soak_spec(plan: Plan, number: int, timesteps: int, waveforms: Path | None = 
                     case.image,
                     case.spikes,
                     simulator,
+                    learn=case.learn,
+                    rewards=case.rewards,
                     stall_seed=networks if networks % 2 else None,
                     waveforms=waveforms and waveforms / "-".join(map(str, seed)),
                 )
-                done += (report.timesteps, report.neuron_steps, report.spikes, report.cycles)
+                done += [getattr(report, name) for name in _COMPARED]
                 report.check()
             except MismatchError as error:
                 failures.append(f"seed {seed}\n{case}\n{error}")
                 break
     seconds = time.monotonic() - started
-    compared, neuron_steps, spikes, cycles = done.tolist()
     return SpecResult(
         spec=number,
         networks=networks,
-        timesteps=compared,
-        neuron_steps=neuron_steps,
-        spikes=spikes,
-        cycles=cycles,
+        **dict(zip(_COMPARED, done.tolist(), strict=True)),
         seconds=round(seconds, 1),
         failures=tuple(failures),
     )
@@ -186,7 +197,7 @@ class Soak:
         results = self.results.values()
         sums = {
             name: sum(getattr(result, name) for result in results)
-            for name in ("networks", "timesteps", "neuron_steps", "spikes", "cycles")
+            for name in ("networks", *_COMPARED)
         }
         return {
             "specs": len(results),
@@ -266,7 +277,8 @@ def _show(result: SpecResult, total: Mapping[str, Any]) -> None:
         progress = f"  total {total['specs']} specs, {total['neuron_steps']:,} neuron-steps"
     print(
         f"spec {result.spec}: {result.networks} networks, {result.neuron_steps:,} neuron-steps, "
-        f"{result.seconds:.0f} s, {len(result.failures)} failures{progress}",
+        f"{result.updates:,} changed synapses, {result.seconds:.0f} s, "
+        f"{len(result.failures)} failures{progress}",
         flush=True,
     )
     for failure in result.failures:

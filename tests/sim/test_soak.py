@@ -4,12 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from rtl import GREATER, break_cores
 
 from spikewright.errors import SpikewrightError
-from spikewright.sim.cases import draw_spec
 from spikewright.sim.soak import Plan, Soak, main, soak_spec
 
 PLAN = Plan(specs=3, neuron_steps=9_000, seed=160)
@@ -23,7 +21,8 @@ def read(path: Path) -> dict[str, Any]:
 
 def test_plan_is_met_by_every_spec() -> None:
     timesteps = PLAN.spec_timesteps()
-    specs = [draw_spec(np.random.default_rng((PLAN.seed, k))) for k in range(PLAN.specs)]
+    specs = [PLAN.spec(number) for number in range(PLAN.specs)]
+    assert [spec.plastic for spec in specs] == [False, False, True]
     assert sum(spec.neurons * timesteps for spec in specs) >= PLAN.neuron_steps
     assert len(set(specs)) == 3
 
@@ -39,6 +38,7 @@ def test_command_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert total["mismatches"] == 0
     assert total["complete"]
     assert total["spikes"] > 0
+    assert total["updates"] > 0
     assert [result["spec"] for result in content["results"]] == [0, 1, 2]
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == total
 
@@ -60,7 +60,7 @@ def test_failure_is_kept_with_its_seed(monkeypatch: pytest.MonkeyPatch, tmp_path
     first, spec, recipe, mismatch, *_ = result.failures[0].splitlines()
     seed = re.fullmatch(r"seed \(160, 1, (\d+)\)", first)
     assert seed
-    assert spec == str(draw_spec(np.random.default_rng((160, 1))))
+    assert spec == str(PLAN.spec(1))
     assert recipe.startswith("Recipe(seed=")
     assert re.match(r"Sample \d+, timestep \d+, neuron \d+: \w+ is ", mismatch)
     assert list((tmp_path / f"160-1-{seed[1]}").glob("*.vcd"))
