@@ -4,13 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from enum import IntEnum
 from functools import cached_property
 from typing import Any, Literal, cast
 
 from spikewright.errors import SpecError
-from spikewright.fixed import DECAY_BITS
-from spikewright.layout import Field, Layout
+from spikewright.regions import Memory, Region, index_width, memories_of
 
 __all__ = ["CORE_VERSION", "CoreSpec", "Memory", "Region", "index_width"]
 
@@ -60,34 +58,6 @@ _JSON_HINT = 'Write an object such as: {"axons": 64, "neurons": 256, "lanes": 8}
 _HINT = "Change the field, or leave it out to get its default."
 
 
-def index_width(count: int) -> int:
-    """Bits that address ``count`` things, at least one."""
-    return max(1, (count - 1).bit_length())
-
-
-class Region(IntEnum):
-    """The core's memories as the host addresses them; the value is the code on the link."""
-
-    WEIGHTS = 0
-    DESCRIPTORS = 1
-    LEVELS = 2
-    NEURONS = 3
-    STATE = 4
-    ACCUMULATORS = 5
-    RULE = 6
-    RANDOM = 7
-
-
-@dataclass(frozen=True)
-class Memory:
-    """One region: ``depth`` records of ``layout``; written, or read back, or both, by the host."""
-
-    layout: Layout
-    depth: int
-    writable: bool
-    readable: bool
-
-
 @dataclass(frozen=True)
 class CoreSpec:
     """Sizes and features of a core. Everything else about a network is image data.
@@ -99,7 +69,7 @@ class CoreSpec:
     neurons : int
         Neuron slots N, 1 to 2,048, a multiple of ``lanes``.
     lanes : int
-        Weights in a weight word, and neurons updated a cycle: 1, 2, 4, 8, 16 or 32.
+        Weights in a weight word, and neurons in a group: 1, 2, 4, 8, 16 or 32.
     weight_bits : int
         Signed weights of this width, 2 to 16.
     state_bits : int
@@ -289,93 +259,7 @@ class CoreSpec:
         where slot ``t % delay_slots`` is the one that timestep t consumes. A spike sets v to
         ``(0 if reset_to else v) + reset_by``.
         """
-        state = self.state_bits
-        word = [Field(f"weight{lane}", self.weight_bits, signed=True) for lane in range(self.lanes)]
-        if self.delay_bits:
-            word += [Field(f"delay{lane}", self.delay_bits) for lane in range(self.lanes)]
-        descriptor = [
-            Field("first_word", index_width(self.weight_words)),
-            Field("word_count", self.most_row_words.bit_length()),
-        ]
-        if self.sparse:
-            word.append(Field("group", index_width(self.groups)))
-        else:
-            descriptor.append(Field("first_group", index_width(self.groups)))
-        level = [Field("last", 1), Field("end", 1)]
-        if self.winners:
-            level.append(Field("winners", self.winners.bit_length()))
-        neuron = [
-            Field("a_mem", DECAY_BITS + 1),
-            Field("bias", state, signed=True),
-            Field("v_threshold", state, signed=True),
-            Field("reset_by", state, signed=True),
-            Field("reset_to", 1),
-        ]
-        kept = [Field("v", state, signed=True)]
-        if self.synapse_current:
-            neuron.append(Field("a_syn", DECAY_BITS + 1))
-            kept.append(Field("i", state, signed=True))
-        if self.refractory_bits:
-            neuron.append(Field("refractory", self.refractory_bits))
-            kept.append(Field("refractory", self.refractory_bits))
-        if self.plastic:
-            word += [Field(f"plastic{lane}", 1) for lane in range(self.lanes)]
-            descriptor += [Field("learns", 1), Field("opposite", 1)]
-            kept.append(Field("y", self.trace_bits))
-        if self.reward:
-            bits = self.eligibility_bits
-            word += [Field(f"eligibility{lane}", bits, signed=True) for lane in range(self.lanes)]
-        if self.adaptive_threshold:
-            neuron += [Field("h", state - 1), Field("h_step", state - 1)]
-            kept.append(Field("h", state - 1))
-        acc = (Field("acc", self.acc_bits, signed=True),)
-        slots = self.delay_slots << index_width(self.neurons)
-        learning = {
-            Region.RULE: Memory(Layout(self._rule()), 1, writable=True, readable=False),
-            Region.RANDOM: Memory(Layout((Field("random", 32),)), 1, writable=True, readable=True),
-        }
-        return {
-            Region.WEIGHTS: Memory(
-                Layout(tuple(word)), self.weight_words, writable=True, readable=True
-            ),
-            Region.DESCRIPTORS: Memory(
-                Layout(tuple(descriptor)), self.sources, writable=True, readable=False
-            ),
-            Region.LEVELS: Memory(Layout(tuple(level)), self.groups, writable=True, readable=False),
-            Region.NEURONS: Memory(
-                Layout(tuple(neuron)), self.neurons, writable=True, readable=False
-            ),
-            Region.STATE: Memory(Layout(tuple(kept)), self.neurons, writable=False, readable=True),
-            Region.ACCUMULATORS: Memory(Layout(acc), slots, writable=False, readable=True),
-            **(learning if self.plastic else {}),
-        }
-
-    def _rule(self) -> tuple[Field, ...]:
-        """Fields of the learning rule's record, named as in :class:`LearningRule`."""
-        trace, weight = self.trace_bits, self.weight_bits
-        fields = [
-            Field("pre_step", trace),
-            Field("post_step", trace),
-            Field("w_min", weight, signed=True),
-            Field("w_max", weight, signed=True),
-            Field("pre_raises", 1),
-            Field("post_lowers", 1),
-            Field("keep_sign", 1),
-        ]
-        if self.plasticity == "window":
-            fields += [Field("pre_change", trace), Field("post_change", trace)]
-        else:
-            decay = DECAY_BITS + 1
-            fields += [Field("a_pre", decay), Field("a_post", decay), Field("nearest", 1)]
-        if self.soft_bounds:
-            fields.append(Field("soft", 1))
-        if self.stochastic_rounding:
-            fields.append(Field("stochastic", 1))
-        if self.reward:
-            fields.append(Field("a_eligibility", DECAY_BITS + 1))
-        if self.adaptive_threshold:
-            fields.append(Field("a_h", DECAY_BITS + 1))
-        return tuple(fields)
+        return memories_of(self)
 
     @property
     def eligibility_bits(self) -> int:
