@@ -42,6 +42,13 @@ def compile(
     dump_passes: Annotated[
         Path | None, typer.Option(help="Folder for a file of what each pass made.")
     ] = None,
+    learn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LESSON",
+            help="Synapses that learn on the core and their rule, as JSON: see the README.",
+        ),
+    ] = None,
     **options: Any,
 ) -> None:
     """Compile a trained network into a core image."""
@@ -56,8 +63,12 @@ def compile(
         )
     if board and (spec or bits == "auto"):
         raise typer.BadParameter("--board excludes --spec and --bits auto.")
+    if learn and (board or bits == "auto"):
+        raise typer.BadParameter("--learn excludes --board and --bits auto.")
     from spikewright.summary import image_summary, report_tables
 
+    if learn and options["sparse"] is None:
+        options["sparse"] = False  # rows of a core that learns are not
     with console.progress("Compiling"):
         given = compile_options(**options | ({"bits": None} if bits == "auto" else {}))
         if bits == "auto":
@@ -66,6 +77,10 @@ def compile(
             image = _fitted(model, given, calibrate, board, dump_passes)
         else:
             image = _compiled(model, given, calibrate, _core(spec), dump_passes)
+        if learn:
+            from spikewright.compiler.lesson import read_lesson, with_lesson
+
+            image = with_lesson(image, read_lesson(learn))
     image.save(output)
     data = image_summary(image)
     used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"

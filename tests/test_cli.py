@@ -132,6 +132,19 @@ def test_compile_with_options_spec_and_calibration(cli: Cli, files: Path, tmp_pa
     assert "peak sum" in text
 
 
+def test_compile_to_learn(cli: Cli, files: Path, tmp_path: Path) -> None:
+    lesson, path = tmp_path / "lesson.json", tmp_path / "plastic.core"
+    rule = {"pre_step": 3, "post_step": 3, "pre_change": 64, "w_min": -128, "w_max": 127}
+    core = {"plasticity": "window"}
+    lesson.write_text(json.dumps({"synapses": ["input:hidden"], "core": core, "rule": rule}))
+    cli("compile", files / "model.nir", "-o", path, *SEMANTICS, "--learn", lesson)
+    assert "plastic synapses" in cli("info", path)
+    learned = tmp_path / "learned.core"
+    cli("learn", path, "--spikes", files / "in.npz", "-o", learned)
+    before, after = CoreImage.load(path), CoreImage.load(learned)
+    assert (before.weights != after.weights).any()
+
+
 def test_compile_tuned_and_with_bits_of_each_layer(cli: Cli, files: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.core"
     arguments = ("compile", files / "model.nir", "-o", path, *SEMANTICS)
