@@ -15,6 +15,7 @@ from rich.table import Table
 from spikewright.errors import SpikewrightError
 from spikewright.files import merge_json
 from spikewright.hdl.emit import to_rtlil
+from spikewright.presets import PRESETS
 from spikewright.spec import CoreSpec
 
 from .board import Board, Family
@@ -49,6 +50,9 @@ FITTED = tuple(
         {"axons": 512, "neurons": 128, "lanes": 2, "decay": "shift", "weight_words": 4096},
         {"axons": 64, "neurons": 64, "lanes": 4, "delay_slots": 8, "weight_words": 1024},
         {"axons": 128, "neurons": 128, "lanes": 2, "sparse": True, "weight_words": 4096},
+        {"axons": 128, "neurons": 128, "lanes": 8, "update_cycles": 4, "weight_words": 4096},
+        {"axons": 64, "neurons": 64, "lanes": 4, "plasticity": "window", "trace_bits": 8},
+        {"axons": 64, "neurons": 64, "lanes": 2, "plasticity": "trace", "reward": True},
     )
 )
 """Specs that the estimate is fitted to."""
@@ -59,6 +63,8 @@ HELD_OUT = tuple(
         {"axons": 128, "neurons": 128, "lanes": 2, "weight_words": 8192},
         {"axons": 96, "neurons": 256, "lanes": 4, "state_bits": 16, "synapse_current": False},
         {"axons": 100, "neurons": 160, "lanes": 4, "decay": "shift", "weight_words": 4096},
+        {"axons": 128, "neurons": 192, "lanes": 8, "update_cycles": 8, "state_bits": 16},
+        asdict(PRESETS["neurocorex"]),
     )
 )
 """Specs that it is measured by."""

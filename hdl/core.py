@@ -230,9 +230,13 @@ class Core(wiring.Component):
         random: Value | None,
     ) -> None:
         """Register every access; reads then follow the pipelines, which are idle."""
-        # Each memory has registers of its own, loaded by its own writes: they can stand near it.
+        m.d.comb += [
+            rows.weight_en.eq(self.host.w_en & (self.host.region == Region.WEIGHTS)),
+            rows.weight_addr.eq(self.host.index),
+            rows.weight_data.as_value().eq(self.host.w_data),
+        ]
+        # The others have registers of their own, loaded by their own writes: they can stand near.
         for target, name, code in (
-            (rows, "weight", Region.WEIGHTS),
             (rows, "descriptor", Region.DESCRIPTORS),
             (neurons, "level", Region.LEVELS),
             (neurons, "neuron", Region.NEURONS),
@@ -291,9 +295,8 @@ class Core(wiring.Component):
         ]
         # The lane is chosen in two cycles, half the lanes in the first.
         width = len(self.host.r_data)
-        words = Signal(width)
+        words = rows.o.synapses.as_value()
         with m.If(reading != 0):
-            m.d[self._clocks.host] += words.eq(rows.o.synapses.as_value())
             chosen = []
             for name, records in (
                 ("state", [one.as_value() for one in state]),

@@ -26,6 +26,9 @@ from .winners import Winners
 
 __all__ = ["NeuronUpdate", "commit_layout", "neuron_state"]
 
+_NEAR = 2
+"""Lanes whose memories one register reaches."""
+
 
 def neuron_state(spec: CoreSpec) -> data.StructLayout:
     """A neuron's state but for its post trace."""
@@ -304,13 +307,15 @@ class NeuronUpdate(wiring.Component):
         writing: dict[str, Value],
     ) -> None:
         spec = self._spec
-        # Host writes ripple from memory to memory, so that no register has to reach them all.
         lane_bits = (len(lanes) - 1).bit_length()
         lane_en = Signal(len(lanes))
         m.d.comb += lane_en.eq(self.neuron_en << self.neuron_addr[:lane_bits])
         early = (lane_en, self.neuron_addr[lane_bits:], self.neuron_data)
-        later = passed_on(m, early, "written1", self._clocks.host)
-        last = passed_on(m, later, "written2", self._clocks.host)
+        later = last = early
+        if len(lanes) > _NEAR:
+            # Writes ripple from memory to memory, so that no register has to reach them all.
+            later = passed_on(m, early, "written1", self._clocks.host)
+            last = passed_on(m, later, "written2", self._clocks.host)
         current = self._parameters(m, ("bias", "a_syn"), parts[0], early)
         membrane = self._parameters(m, ("a_mem", "reset_to"), parts[2], later)
         if spec.adaptive_threshold:
