@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from unittest.mock import patch
 
-from link_cases import TIMESTEPS, draw_case
+from link_cases import draw_case
 from link_faults import SIMPLE, Earlier, Fault, FaultLine, OtherDevice
-from link_host import BAUD_HZ, Host, WrongError
+from link_host import BAUD_HZ, Host, WrongError, expect
 
 from spikewright.errors import SpikewrightError
 from spikewright.frames import Command, LinkSpec
 from spikewright.runtime.device import Device
+from spikewright.runtime.link import Link
 from spikewright.runtime.protocol import Request
+from spikewright.runtime.session import Session
 from spikewright.runtime.stream import worst_timestep_cycles
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.line import SimulatedPort
@@ -55,9 +57,12 @@ class Tally:
 
 def attempt(host: Host, tally: Tally) -> None:
     """One operation, and what came of it."""
-    operation = host.step()
+    operation, began = host.step(), host.now()
     try:
-        operation()
+        try:
+            operation()
+        finally:
+            check_wait(host, tally, host.now() - began)
         tally.right += 1
     except SpikewrightError as error:
         tally.errors[type(error).__name__] += 1
@@ -69,14 +74,26 @@ def attempt(host: Host, tally: Tally) -> None:
         found_wrong(tally, operation.__name__, error)
         host.is_loaded = False
         host.close()
-    if host.device is not None:
+
+
+def check_wait(host: Host, tally: Tally, opening_s: float) -> None:
+    """See that no wait was longer than stated, nor that for a device that could not be opened."""
+    if host.device is None:
+        waited_s, limit_s = opening_s, opening_limit_s(host.retry_s)
+    else:
         session = host.device.session
-        cycles = TIMESTEPS * worst_timestep_cycles(host.case.image)
-        tally.limit_s = session.limit_s(Request(Command.COUNTERS, cycles=cycles))
-        tally.slowest_s = max(tally.slowest_s, session.slowest_s)
-        if session.slowest_s > tally.limit_s:
-            found_wrong(tally, operation.__name__, f"took {session.slowest_s} s")
-            host.close()
+        cycles = host.timesteps * worst_timestep_cycles(host.case.image)
+        waited_s = session.slowest_s
+        limit_s = session.limit_s(Request(Command.COUNTERS, cycles=cycles))
+    tally.slowest_s, tally.limit_s = max(tally.slowest_s, waited_s), max(tally.limit_s, limit_s)
+    expect(waited_s <= limit_s, f"a wait of {waited_s} s, not {limit_s} s at most")
+
+
+@cache
+def opening_limit_s(retry_s: float) -> float:
+    """The longest wait for a device that does not answer when a port is opened [s]."""
+    link = Link(SimulatedPort(DeviceModel(OTHER, LINK), BAUD_HZ), baud_hz=BAUD_HZ)
+    return Session(link, retry_s=retry_s).limit_s(Request(Command.HELLO))
 
 
 def found_wrong(tally: Tally, operation: str, why: object) -> None:

@@ -1,9 +1,10 @@
 """A host that uses a device as programs do, and knows what must come of it."""
 
 import random
+import time
 from collections.abc import Callable
 
-from link_cases import SAMPLES, TIMESTEPS, Expected
+from link_cases import Expected
 
 from spikewright.errors import SpikewrightError
 from spikewright.frames import Command
@@ -49,6 +50,7 @@ class Host:
         self.port = port
         self.retry_s = retry_s
         self.case = case
+        self.samples, self.timesteps = case.spikes.shape[:2]
         self.rng = rng
         self.trusts_board = trusts_board
         self.device: Device | None = None
@@ -92,6 +94,10 @@ class Host:
             self.device.close()
         self.device = None
 
+    def now(self) -> float:
+        """The time [s], simulated if that on the line is."""
+        return time.monotonic() if isinstance(self.port, str) else self.port.now()
+
     def open(self) -> None:
         self.close()
         self.is_loaded, self.at = False, -1
@@ -125,13 +131,13 @@ class Host:
             raise WrongError("a RUN without an image")
 
     def run(self) -> None:
-        self.sample = self.rng.randrange(SAMPLES)
-        self.check_run(0, self.rng.randint(1, TIMESTEPS), record_v=self.rng.random() < 0.2)
+        self.sample = self.rng.randrange(self.samples)
+        self.check_run(0, self.rng.randint(1, self.timesteps), record_v=self.rng.random() < 0.2)
 
     def go_on(self) -> None:
-        if self.at in (-1, TIMESTEPS):
+        if self.at in (-1, self.timesteps):
             return self.run()
-        return self.check_run(self.at, self.rng.randint(self.at + 1, TIMESTEPS))
+        return self.check_run(self.at, self.rng.randint(self.at + 1, self.timesteps))
 
     def check_run(self, first: int, end: int, *, record_v: bool = False) -> None:
         assert self.device
@@ -163,7 +169,7 @@ class Host:
         assert self.device
         assert self.case.rewards is not None
         k = self.sample
-        if k == SAMPLES:
+        if k == self.samples:
             self.is_loaded = False
             return self.load()
         self.at = -1
@@ -171,13 +177,13 @@ class Host:
             self.device.record()
             self.groups = self.case.image.spec.groups
         run = self.device.run(self.case.spikes[k], learn=True, rewards=self.case.rewards[k])
-        self.sample, self.at = k + 1, TIMESTEPS
+        self.sample, self.at = k + 1, self.timesteps
         expect((run.spikes == self.case.results.spikes[k]).all(), f"spikes of lesson {k}")
         return None
 
     def learned(self) -> None:
         assert self.device
-        wanted = self.case.learned[max(0, self.sample - 1), TIMESTEPS if self.sample else 0]
+        wanted = self.case.learned[max(0, self.sample - 1), self.timesteps if self.sample else 0]
         expect(self.device.learned_image().id == wanted, f"learned after {self.sample} lessons")
 
     def learned_so_far(self) -> None:
@@ -189,9 +195,9 @@ class Host:
         except SpikewrightError:
             return
         k = self.sample
-        allowed = {self.case.learned.get((min(k, SAMPLES - 1), n))}
+        allowed = {self.case.learned.get((min(k, self.samples - 1), n))}
         if k:
-            allowed.add(self.case.learned[k - 1, TIMESTEPS])
+            allowed.add(self.case.learned[k - 1, self.timesteps])
         expect(learned in allowed, f"learned in {n} timesteps of lesson {k}")
 
     def state(self) -> None:

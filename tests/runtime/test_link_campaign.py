@@ -1,13 +1,15 @@
 """The fault campaign of `make link`, in short; and that it finds what is wrong."""
 
+import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from cobs import cobs
-from link_campaign import CLASSES, Tally, batch
+from link_campaign import CLASSES, LINK, Tally, attempt, batch
 from link_cases import draw_case, plain
-from link_faults import misread
+from link_faults import FaultLine, Severed, misread
+from link_host import BAUD_HZ, Host
 from link_rtl import RTL, interrupt_everywhere
 from link_soak import Campaign, Plan, main
 
@@ -16,6 +18,7 @@ from spikewright.frames import CRC_SIZE
 from spikewright.runtime import link, session
 from spikewright.runtime.protocol import Reply
 from spikewright.sim.device_model import Answer, DeviceModel
+from spikewright.sim.line import SimulatedPort
 from spikewright.spec import CoreSpec
 
 FRAMES = 100_000
@@ -104,6 +107,20 @@ def test_a_host_that_takes_replies_of_others_is_found(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(session._Pending, "fits", fits)
     assert wrong(["replies of an earlier session", "reordered frames"], 15_000)
+
+
+def test_a_host_that_waits_for_too_long_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_dead_line() -> Tally:
+        tally, case = Tally(), draw_case(False, 0)
+        line = FaultLine(DeviceModel(case.image.spec, LINK), Severed(0))
+        attempt(Host(SimulatedPort(line, BAUD_HZ), case, random.Random(0)), tally)
+        assert tally.errors == {"LinkError": 1} or tally.wrong
+        return tally
+
+    assert open_dead_line().wrong == 0
+    read = SimulatedPort.read
+    monkeypatch.setattr(SimulatedPort, "read", lambda self, wait_s: read(self, 5 * wait_s))
+    assert open_dead_line().wrong == 1
 
 
 def test_a_link_without_a_checksum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
