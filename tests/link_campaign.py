@@ -45,6 +45,7 @@ class Tally:
     """
 
     frames: int = 0
+    bytes: int = 0
     faults: int = 0
     right: int = 0
     errors: Counter[str] = field(default_factory=Counter)
@@ -153,6 +154,7 @@ def batch(name: str, seed: int, frames: int) -> Tally:
             while line.frames < enough:
                 attempt(host, tally)
             tally.frames += line.frames
+            tally.bytes += line.bytes
             tally.faults += fault.count
     tally.seconds = round(time.monotonic() - started, 1)
     return tally

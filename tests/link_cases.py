@@ -24,7 +24,10 @@ PLASTIC = CoreSpec(
     stochastic_rounding=True,
     adaptive_threshold=True,
 )
+BULK = CoreSpec(axons=32, neurons=32, lanes=1)
+"""Simulated fast, and with long runs: for faults that are rare."""
 TIMESTEPS = 8
+BULK_TIMESTEPS = 100
 SAMPLES = 3
 
 
@@ -51,11 +54,17 @@ def draw_case(learns: bool, seed: int) -> Expected:
     return plastic(seed) if learns else plain(seed)
 
 
-def plain(seed: int, spec: CoreSpec = PLAIN) -> Expected:
+def plain(seed: int, spec: CoreSpec = PLAIN, timesteps: int = TIMESTEPS) -> Expected:
     """One that does not learn."""
-    case = cases.draw_case(seed, spec=spec, timesteps=TIMESTEPS, samples=SAMPLES)
+    case = cases.draw_case(seed, spec=spec, timesteps=timesteps, samples=SAMPLES)
     model = GoldenModel(case.image, samples=SAMPLES)
     return Expected(case.image, case.spikes, None, model.run(case.spikes, record_v=True))
+
+
+@cache
+def bulk() -> Expected:
+    """One with long runs."""
+    return plain(0, BULK, BULK_TIMESTEPS)
 
 
 def plastic(seed: int) -> Expected:

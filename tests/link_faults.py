@@ -50,7 +50,7 @@ class Fault:
 
 
 class Flips(Fault):
-    """Single bits turn, each with a probability of ``rate``."""
+    """Single bits turn, each with a probability of ``rate``. A frame counts once."""
 
     def __init__(self, rng: random.Random, rate: float) -> None:
         super().__init__(rng, rate)
@@ -61,10 +61,10 @@ class Flips(Fault):
         if self.bits_left >= bits:
             self.bits_left -= bits
             return frame
+        self.count += 1
         harmed = bytearray(frame)
         while self.bits_left < bits:
             harmed[self.bits_left // 8] ^= 1 << self.bits_left % 8
-            self.count += 1
             self.bits_left += 1 + int(self.rng.expovariate(self.rate))
         self.bits_left -= bits
         return bytes(harmed)
@@ -153,6 +153,8 @@ class Break(Fault):
 class Stuck(Fault):
     """The line is dead for a while, both ways, or says the same byte all the time."""
 
+    FRAMES: tuple[int, ...] = (3, 10, 30, 100)
+
     def __init__(self, rng: random.Random, rate: float) -> None:
         super().__init__(rng, rate)
         self.left = 0
@@ -161,7 +163,7 @@ class Stuck(Fault):
     def pass_on(self, frame: bytes) -> bytes:
         if not self.left and self.rng.random() < self.rate:
             self.count += 1
-            self.left = self.rng.choice((3, 10, 30, 100))
+            self.left = self.rng.choice(self.FRAMES)
             self.says = self.rng.choice((b"", b"\0", b"\xff", b"\x55"))
         if not self.left:
             return frame
@@ -326,12 +328,13 @@ class FaultLine:
 
     Attributes
     ----------
-    frames : int
-        Frames that either end sent.
+    frames, bytes : int
+        That either end sent.
     """
 
     def __init__(self, device: Line, fault: Fault) -> None:
         self.frames = 0
+        self.bytes = 0
         self.fault = fault
         self._device = device
         self._open_in, self._open_out = b"", b""
@@ -343,6 +346,7 @@ class FaultLine:
     def exchange(self, data: bytes) -> bytes:
         if not data:
             return self._replies(self._device.exchange(data))
+        self.bytes += len(data)
         *frames, self._open_in = (self._open_in + data).split(b"\0")
         out = b""
         for frame in frames:
@@ -354,6 +358,7 @@ class FaultLine:
         return out
 
     def _replies(self, data: bytes) -> bytes:
+        self.bytes += len(data)
         *frames, self._open_out = (self._open_out + data).split(b"\0")
         self.frames += len(frames)
         return b"".join(self.fault.reply(frame + b"\0") for frame in frames)
