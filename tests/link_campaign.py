@@ -58,12 +58,12 @@ class Tally:
 
 def attempt(host: Host, tally: Tally) -> None:
     """One operation, and what came of it."""
-    operation, began = host.step(), host.now()
+    operation, began = host.step(), host.port.now()
     try:
         try:
             operation()
         finally:
-            check_wait(host, tally, host.now() - began)
+            check_wait(host, tally, host.port.now() - began)
         tally.right += 1
     except SpikewrightError as error:
         tally.errors[type(error).__name__] += 1
@@ -80,7 +80,7 @@ def attempt(host: Host, tally: Tally) -> None:
 def check_wait(host: Host, tally: Tally, opening_s: float) -> None:
     """See that no wait was longer than stated, nor that for a device that could not be opened."""
     if host.device is None:
-        waited_s, limit_s = opening_s, opening_limit_s(host.retry_s)
+        waited_s, limit_s = opening_s, opening_limit_s()
     else:
         session = host.device.session
         cycles = host.timesteps * worst_timestep_cycles(host.case.image)
@@ -91,10 +91,10 @@ def check_wait(host: Host, tally: Tally, opening_s: float) -> None:
 
 
 @cache
-def opening_limit_s(retry_s: float) -> float:
+def opening_limit_s() -> float:
     """The longest wait for a device that does not answer when a port is opened [s]."""
     link = Link(SimulatedPort(DeviceModel(OTHER, LINK), BAUD_HZ), baud_hz=BAUD_HZ)
-    return Session(link, retry_s=retry_s).limit_s(Request(Command.HELLO))
+    return Session(link).limit_s(Request(Command.HELLO))
 
 
 def found_wrong(tally: Tally, operation: str, why: object) -> None:

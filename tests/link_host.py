@@ -1,7 +1,6 @@
 """A host that uses a device as programs do, and knows what must come of it."""
 
 import random
-import time
 from collections.abc import Callable
 
 from link_cases import Expected
@@ -29,26 +28,22 @@ class Host:
 
     Parameters
     ----------
-    port : str or Port
+    port : Port
     case : Expected
     rng : Random
-    retry_s : float
-        As for :class:`Device`.
     trusts_board : bool
         Nobody else changes what the board learned.
     """
 
     def __init__(
         self,
-        port: str | Port,
+        port: Port,
         case: Expected,
         rng: random.Random,
         *,
-        retry_s: float = 0.25,
         trusts_board: bool = True,
     ) -> None:
         self.port = port
-        self.retry_s = retry_s
         self.case = case
         self.samples, self.timesteps = case.spikes.shape[:2]
         self.rng = rng
@@ -94,14 +89,10 @@ class Host:
             self.device.close()
         self.device = None
 
-    def now(self) -> float:
-        """The time [s], simulated if that on the line is."""
-        return time.monotonic() if isinstance(self.port, str) else self.port.now()
-
     def open(self) -> None:
         self.close()
         self.is_loaded, self.at = False, -1
-        self.device = Device(self.port, baud_hz=BAUD_HZ, retry_s=self.retry_s)
+        self.device = Device(self.port, baud_hz=BAUD_HZ)
 
     def load(self) -> None:
         assert self.device

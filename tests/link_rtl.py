@@ -6,6 +6,7 @@ import time
 from collections import deque
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 from link_campaign import FOREIGN, LINK, Tally, attempt, draw_fault, found_wrong
 from link_cases import Expected, bulk, draw_case
@@ -18,7 +19,7 @@ from spikewright.frames import Command, LinkSpec
 from spikewright.hdl.emit import to_verilog
 from spikewright.hdl.top import Top
 from spikewright.runtime.device import Device
-from spikewright.runtime.link import Port
+from spikewright.runtime.link import Port, SerialPort
 from spikewright.runtime.loading import load_requests
 from spikewright.runtime.protocol import Request
 from spikewright.sim.device_model import DeviceModel
@@ -32,7 +33,7 @@ RTL_LINK = LinkSpec(
     max_payload=LINK.max_payload,
     window=LINK.window,
 )
-RETRY_S = 0.005
+POLL_S = 0.001
 RARE = ("bit flips 1e-06", "bit flips 1e-05")
 """Classes that take long: a fault in hundreds of frames."""
 
@@ -53,8 +54,6 @@ class PinBreak(Break):
 
 class PinStuck(Stuck):
     """The line to the device stays high or low, at the pin, or is dead for some frames."""
-
-    FRAMES = (3, 10, 30)  # a host that opens a port gives up after 6
 
     def __init__(self, rng: random.Random, pins: Pins) -> None:
         super().__init__(rng, 0.02)
@@ -99,6 +98,91 @@ def board_verilog(spec: CoreSpec) -> str:
     return to_verilog(Top(spec, RTL_LINK), name="board")
 
 
+class Watched:
+    """A board's line, and how much went in and has come out.
+
+    Attributes
+    ----------
+    taken, given : int
+        Bytes from the host that the line is done with, and bytes to it.
+    is_busy : bool
+    """
+
+    def __init__(self, line: FaultLine) -> None:
+        self.taken = self.given = 0
+        self.is_busy = False
+        self._line = line
+
+    @property
+    def is_active(self) -> bool:
+        return self._line.is_active
+
+    def exchange(self, data: bytes) -> bytes:
+        self.is_busy = True
+        out = self._line.exchange(data)
+        self.given += len(out)
+        self.taken += len(data)
+        self.is_busy = False
+        return out
+
+
+class BoardPort:
+    """The pseudo-terminal of a simulated board, in the board's time.
+
+    Time goes by as the board is simulated, and while nothing is on its way, at once: to wait for
+    a reply that will not come takes no time, and a busy machine makes none late.
+
+    Parameters
+    ----------
+    path : str
+        The serial port, which stays open.
+    pins : Pins
+    line : Watched
+        What the serial port leads to.
+    """
+
+    def __init__(self, path: str, pins: Pins, line: Watched) -> None:
+        self.name = path
+        with patch("spikewright.runtime.link._POLL_S", POLL_S):
+            self._serial = SerialPort(path, BAUD_HZ)
+        self._pins = pins
+        self._line = line
+        self._passed_s = 0.0  # while nothing was on its way
+        self._sent = self._came = 0
+
+    def now(self) -> float:
+        """The time [s], in which a bit takes as long as the host believes."""
+        return self._passed_s + self._pins.cycles / (RTL_LINK.divisor * BAUD_HZ)
+
+    def write(self, data: bytes) -> None:
+        self._sent += len(data)
+        self._serial.write(data)
+
+    def read(self, wait_s: float) -> bytes:
+        data = b""
+        end = self.now() + wait_s
+        while not data and self.now() < end:
+            if self._is_quiet():
+                self._passed_s += wait_s + 1e-6  # surely past what the sum is rounded to
+            else:
+                data = self._serial.read(wait_s)
+        self._came += len(data)
+        return data
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing comes unless the host sends something; in this order."""
+        line = self._line
+        is_idle = line.taken == self._sent and not line.is_active and not line.is_busy
+        return is_idle and line.given == self._came
+
+    def close(self) -> None:
+        """Do nothing: the next host uses it."""
+
+    def hang_up(self) -> None:
+        """Close the serial port."""
+        self._serial.close()
+
+
 class RTL(Closing):
     """The Verilated design behind a pseudo-terminal, and a line to it that may be harmed.
 
@@ -110,15 +194,17 @@ class RTL(Closing):
 
     def __init__(self, case: Expected) -> None:
         self.case = case
-        lines: list[tuple[Pins, FaultLine]] = []
+        lines: list[tuple[Pins, FaultLine, Watched]] = []
 
-        def wire(pins: Pins) -> FaultLine:
-            lines.append((pins, FaultLine(pins, Severed())))
-            return lines[0][1]
+        def wire(pins: Pins) -> Watched:
+            line = FaultLine(pins, Severed())
+            lines.append((pins, line, Watched(line)))
+            return lines[0][2]
 
         spec = case.image.spec
         self.board = VirtualBoard(spec, RTL_LINK, wire=wire, verilog=board_verilog(spec))
-        ((self.pins, self.line),) = lines
+        ((self.pins, self.line, watched),) = lines
+        self.port = BoardPort(self.board.path, self.pins, watched)
 
     def batch(self, name: str, seed: int, faults: int, most_frames: float = math.inf) -> Tally:
         """Operations under a class of faults, until so many struck, or so many frames went."""
@@ -131,11 +217,10 @@ class RTL(Closing):
         tally = Tally()
         started, first, first_byte = time.monotonic(), self.line.frames, self.line.bytes
         self.line.fault = fault
-        host = Host(
-            self.board.path, self.case, rng, retry_s=RETRY_S, trusts_board=name not in FOREIGN
-        )
-        while fault.count < faults and self.line.frames - first < most_frames:
-            attempt(host, tally)
+        host = Host(self.port, self.case, rng, trusts_board=name not in FOREIGN)
+        with patch("spikewright.runtime.session.secrets.randbelow", rng.randrange):
+            while fault.count < faults and self.line.frames - first < most_frames:
+                attempt(host, tally)
         host.close()
         self.line.fault = Severed()
         self.pins.set_rate(1.0)
@@ -146,6 +231,7 @@ class RTL(Closing):
 
     def close(self) -> None:
         """End the simulation."""
+        self.port.hang_up()
         self.board.close()
 
 
@@ -153,13 +239,13 @@ class RTL(Closing):
 
 
 def interrupted_load(
-    port: str | Port, line: FaultLine, cases: tuple[Expected, Expected], cut: int, tally: Tally
+    port: Port, line: FaultLine, cases: tuple[Expected, Expected], cut: int, tally: Tally
 ) -> str:
     """Cut the line after frame ``cut`` of a load, from 1; what is wrong then, if anything."""
     (before, case), severed = cases, Severed(cut)
     frames = len(list(load_requests(case.image, LINK.max_payload)))
     held = case.image.id[:16] if cut == frames else None
-    with Device(port, baud_hz=BAUD_HZ, retry_s=RETRY_S) as device:
+    with Device(port, baud_hz=BAUD_HZ) as device:
         device.load(before.image)
         line.fault = severed
         try:
@@ -178,7 +264,7 @@ def interrupted_load(
             return "runs after a load that failed"
         except BoardError:
             pass
-    with Device(port, baud_hz=BAUD_HZ, retry_s=RETRY_S) as device:
+    with Device(port, baud_hz=BAUD_HZ) as device:
         if device.hello().image_id != held:
             return f"holds image {device.hello().image_id}, not {held}"
         try:
@@ -194,14 +280,11 @@ def interrupted_load(
         return "" if (run.spikes == case.results.spikes[0]).all() else "runs wrong"
 
 
-def interrupt_everywhere(
-    cases: tuple[Expected, Expected], port: str | Port = "", line: FaultLine | None = None
-) -> Tally:
-    """Cut a load after each of its frames: on a given line, or one to the byte-level model."""
+def interrupt_everywhere(cases: tuple[Expected, Expected], rtl: RTL | None = None) -> Tally:
+    """Cut a load after each of its frames: to the RTL, or to the byte-level model."""
     tally, started = Tally(), time.monotonic()
-    if line is None:
-        line = FaultLine(DeviceModel(cases[0].image.spec, LINK), Severed())
-        port = SimulatedPort(line, BAUD_HZ)
+    line = rtl.line if rtl else FaultLine(DeviceModel(cases[0].image.spec, LINK), Severed())
+    port = rtl.port if rtl else SimulatedPort(line, BAUD_HZ)
     first, first_byte = line.frames, line.bytes
     for cut in range(1, len(list(load_requests(cases[1].image, LINK.max_payload))) + 1):
         wrong = interrupted_load(port, line, cases, cut, tally)

@@ -73,7 +73,7 @@ def run_job(job: str, plan: Plan) -> Tally:
     with RTL(rtl_case(name, learns)) as rtl:
         if name == _INTERRUPTED:
             cases = draw_case(learns, 1), draw_case(learns, 0)
-            return interrupt_everywhere(cases, rtl.board.path, rtl.line)
+            return interrupt_everywhere(cases, rtl)
         return rtl.batch(name, seed, plan.batch_faults)
 
 

@@ -56,7 +56,9 @@ def test_the_rtl_gives_right_results_or_a_typed_error(rtl: RTL, name: str) -> No
     assert tally.failures == []
     assert tally.wrong == 0
     assert tally.faults >= faults or tally.frames >= 300
-    assert tally.slowest_s <= tally.limit_s < 5
+    assert tally.slowest_s <= tally.limit_s < 35
+    if name == "baud off":  # by 2 % at most
+        assert not tally.errors
 
 
 @pytest.mark.parametrize("learns", [False, True])
@@ -76,7 +78,7 @@ def test_a_longer_load_cut_after_any_frame() -> None:
 def test_a_load_to_the_rtl_cut_after_any_frame(rtl: RTL) -> None:
     learns = bool(rtl.case.learned)
     cases = draw_case(learns, 1), draw_case(learns, 0)
-    tally = interrupt_everywhere(cases, rtl.board.path, rtl.line)
+    tally = interrupt_everywhere(cases, rtl)
     assert tally.failures == []
     assert tally.right == tally.faults > 5
 
