@@ -221,6 +221,7 @@ class RTL(Closing):
         with patch("spikewright.runtime.session.secrets.randbelow", rng.randrange):
             while fault.count < faults and self.line.frames - first < most_frames:
                 attempt(host, tally)
+                self.board.wait(0)  # raises what ended the simulation, if anything did
         host.close()
         self.line.fault = Severed()
         self.pins.set_rate(1.0)

@@ -10,7 +10,7 @@ import pytest
 from cobs import cobs
 from link_campaign import CLASSES, LINK, Tally, attempt, batch
 from link_cases import draw_case, plain
-from link_faults import FaultLine, Severed, misread
+from link_faults import FaultLine, Junk, Severed, misread
 from link_host import BAUD_HZ, Host
 from link_rtl import RTL, interrupt_everywhere
 from link_soak import Campaign, Plan, main, run_job, show
@@ -59,6 +59,15 @@ def test_the_rtl_gives_right_results_or_a_typed_error(rtl: RTL, name: str) -> No
     assert tally.slowest_s <= tally.limit_s < 35
     if name == "baud off":  # by 2 % at most
         assert not tally.errors
+
+
+def test_a_simulation_that_fails_ends_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Junk, frame: bytes) -> bytes:
+        raise ArithmeticError
+
+    monkeypatch.setattr(Junk, "strike", fail)
+    with pytest.raises(ArithmeticError), RTL(draw_case(False, 0)) as failing:
+        failing.batch("junk", 1, 1)
 
 
 @pytest.mark.parametrize("learns", [False, True])
