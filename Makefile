@@ -24,7 +24,7 @@ help:
 	@echo "make soak   lockstep at length, resumable"
 	@echo "make formal  proofs of the link's blocks, and mutants that they catch"
 	@echo "make hostile  damaged files at length: 10,000 of each format"
-	@echo "make link   faults on the serial link at length, resumable: 10 million frames"
+	@echo "make link   faults on the serial link at length, resumable: 10 million frames, and the RTL"
 	@echo "make clean  remove build/ and .venv"
 
 demo: tools $(VENV)/extras-fpga,demo
