@@ -6,13 +6,14 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import COUNTERS, REPLY_PAYLOADS, Command
-from spikewright.spec import CoreSpec, index_width
-
-from .layouts import struct
+from spikewright.spec import CoreSpec
 
 __all__ = ["CounterPort", "Counters"]
 
-_WIDTH = struct(REPLY_PAYLOADS[Command.COUNTERS])[COUNTERS[0]].width
+_SIZE = REPLY_PAYLOADS[Command.COUNTERS].size
+_HALVES = 2
+"""Words of the memory that a counter takes; they are added to one after the other."""
+_WORD = 8 * _SIZE // (_HALVES * len(COUNTERS))
 
 
 class CounterPort(wiring.Signature):
@@ -20,27 +21,32 @@ class CounterPort(wiring.Signature):
 
     Members
     -------
-    index : Out
-        Counter, in the order of the COUNTERS reply; ``len(COUNTERS)`` while none is read.
-    value, ready : In
-        Its value, once ``ready``: within two rounds after a change of ``index``, read after it, and
-        the same until the next change.
+    read : Out(1)
+        Nothing more is counted, to read bytes that belong together. What happens meanwhile waits;
+        that may be an ``error`` now and then, but nothing else.
+    position : Out
+        Byte, in the order of the COUNTERS reply.
+    ready : In(1)
+        All that happened before ``read`` is counted: within two rounds.
+    value : In(8)
+        The byte, a cycle after ``position``, while ``ready``.
     """
 
     def __init__(self) -> None:
         super().__init__({
-            "index": Out(index_width(len(COUNTERS) + 1)),
-            "value": In(_WIDTH),
+            "read": Out(1),
+            "position": Out(range(_SIZE)),
             "ready": In(1),
+            "value": In(8),
         })
 
 
 class Counters(wiring.Component):
     """Count from reset, modulo ``2**32``.
 
-    The counters stand in a memory. A slot comes round for each, in which what happened since its
-    last slot is added; one more slot is for reading. That takes half the logic of registers with
-    adders of their own and a multiplexer to read them.
+    The counters stand in a memory, by halves, and a slot comes round for each half, in which what
+    happened since its last slot is added: a quarter of the logic of registers with adders of their
+    own and a multiplexer to read them.
 
     Parameters
     ----------
@@ -59,8 +65,7 @@ class Counters(wiring.Component):
     error : In(1)
         A frame was dropped.
     port : In
-        :class:`CounterPort`; a round is one cycle for each counter and one more, and an event shows
-        after two rounds at most.
+        :class:`CounterPort`; a round is two cycles for each counter and two more.
     """
 
     def __init__(self, spec: CoreSpec) -> None:
@@ -86,44 +91,50 @@ class Counters(wiring.Component):
             self.saturated,
             self.error,
         )
-        m.submodules.memory = memory = Memory(shape=_WIDTH, depth=len(COUNTERS), init=[])
-        w_port = memory.write_port()
-        r_port = memory.read_port(transparent_for=(w_port,))
-        last = len(COUNTERS)
-        # A slot has three stages: address, the memory's output, sum. The last slot reads.
+        words = _HALVES * len(COUNTERS)
+        m.submodules.memory = memory = Memory(shape=_WORD, depth=words, init=[])
+        w_port, r_port = memory.write_port(), memory.read_port()
+        # A slot has three stages: address, the memory's output, sum. The last ones are of no word.
+        last = words + _HALVES - 1
         slot = Signal(range(last + 1))
         fetched = Signal.like(slot)
         summed = Signal.like(slot)
-        asked = Signal.like(self.port.index)
-        shown = Signal.like(self.port.index)
         first_round = Signal(init=1)
-        old = Signal(_WIDTH)
-        grown = Signal(range((last + 1) * len(self.synapses) + 1))
+        was_read = Signal()
+        is_odd = Signal()
+        most = max(map(len, lines)) * (last + 2)
+        grown = Signal(range(most + 1))
+        old = Signal(_WORD)
+        total = Signal(_WORD + 1)
         m.d.comb += [
-            r_port.addr.eq(Mux(slot == last, self.port.index, slot)),
+            r_port.addr.eq(Mux(self.port.ready, self.port.position[1:], slot)),
+            total.eq(old + grown),
             w_port.addr.eq(summed),
-            w_port.data.eq(old + grown),
-            w_port.en.eq(summed != last),
-            self.port.ready.eq(shown == self.port.index),
+            w_port.data.eq(total),
+            w_port.en.eq((summed < words) & ~self.port.ready),
+            self.port.value.eq(r_port.data.word_select(is_odd, 8)),
         ]
         m.d.sync += [
             slot.eq(Mux(slot == last, 0, slot + 1)),
             fetched.eq(slot),
             summed.eq(fetched),
             old.eq(Mux(first_round, 0, r_port.data)),
+            is_odd.eq(self.port.position[0]),
+            grown.eq(total[_WORD:]),  # the high half is given the low one's carry
         ]
-        with m.If(slot == last):
-            m.d.sync += asked.eq(self.port.index)
         with m.If(fetched == last):
-            m.d.sync += first_round.eq(0)
-            with m.If(~self.port.ready):
-                m.d.sync += [self.port.value.eq(r_port.data), shown.eq(asked)]
+            # Counting stops and goes on between rounds, a whole one after `read` at the earliest.
+            m.d.sync += [
+                first_round.eq(0),
+                was_read.eq(self.port.read),
+                self.port.ready.eq(self.port.read & was_read),
+            ]
         for k, (name, line) in enumerate(zip(COUNTERS, lines, strict=True)):
             seen = Signal(len(line), name=f"{name}_seen")
             count = Signal(range(len(line) + 1), name=f"{name}_count")
-            waiting = Signal(range(len(line) * (last + 1) + 1), name=f"{name}_waiting")
+            waiting = Signal(range(len(line) * (last + 2) + 1), name=f"{name}_waiting")
             m.d.sync += [seen.eq(line), count.eq(_ones(seen)), waiting.eq(waiting + count)]
-            with m.If(fetched == k):
+            with m.If((fetched == _HALVES * k) & ~self.port.ready):
                 m.d.sync += [grown.eq(waiting), waiting.eq(count)]
         return m
 

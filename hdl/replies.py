@@ -5,7 +5,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
-    COUNTERS,
     HELLO_NONE,
     ID_SIZE,
     PROTOCOL_VERSION,
@@ -24,11 +23,10 @@ __all__ = ["ReplyWriter"]
 
 _HELLO = struct(REPLY_PAYLOADS[Command.HELLO])
 _RUN = struct(REPLY_PAYLOADS[Command.RUN])
-_COUNTER_SIZE = REPLY_PAYLOADS[Command.COUNTERS].size // len(COUNTERS)
 
 
 class ReplyWriter(wiring.Component):
-    """Write the payload of a reply to HELLO, COUNTERS, RUN or LEARN, two cycles a byte.
+    """Write the payload of a reply to HELLO, COUNTERS, RUN or LEARN, three cycles a byte.
 
     Parameters
     ----------
@@ -85,10 +83,9 @@ class ReplyWriter(wiring.Component):
         position = Signal(range(max(layout.size for layout in REPLY_PAYLOADS.values())))
         rest = Signal(range(self._most + 1))
         byte, is_last = self._head(m, position)
-        counter = position // _COUNTER_SIZE
         is_counters = self.command == Command.COUNTERS
-        m.d.comb += self.counters.index.eq(len(COUNTERS))
-        with m.FSM():
+        m.d.comb += self.counters.position.eq(position)
+        with m.FSM() as fsm:
             with m.State("done"):
                 m.d.comb += self.done.eq(1)
                 m.d.sync += [
@@ -96,17 +93,18 @@ class ReplyWriter(wiring.Component):
                     rest.eq(Mux(self.level > self._most, self._most, self.level)),
                 ]
                 with m.If(self.start):
+                    m.next = "fetch"
+            with m.State("fetch"):
+                with m.If(~is_counters | self.counters.ready):
                     m.next = "head"
             with m.State("head"):
-                m.d.comb += self.counters.index.eq(counter)
                 m.d.sync += self.o.payload.eq(byte)
-                with m.If(~is_counters | self.counters.ready):
-                    m.next = "head byte"
+                m.next = "head byte"
             with m.State("head byte"):
-                m.d.comb += [self.counters.index.eq(counter), self.o.valid.eq(1)]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.d.sync += position.eq(position + 1)
-                    m.next = "head"
+                    m.next = "fetch"
                     with m.If(is_last):
                         m.next = "done"
                         with m.If(self.command.matches(*RUNS)):
@@ -123,6 +121,7 @@ class ReplyWriter(wiring.Component):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.next = "spikes"
+        m.d.comb += self.counters.read.eq(is_counters & ~fsm.ongoing("done"))
         return m
 
     def _head(self, m: Module, position: Signal) -> tuple[Signal, Signal]:
@@ -141,16 +140,16 @@ class ReplyWriter(wiring.Component):
             run.timestep.eq(self.timestep),
         ]
         heads = {
-            (Command.HELLO,): hello.as_value(),
-            (Command.COUNTERS,): self.counters.value.replicate(len(COUNTERS)),
-            RUNS: run.as_value(),
+            (Command.HELLO,): hello.as_value().word_select(position, 8),
+            (Command.COUNTERS,): self.counters.value,
+            RUNS: run.as_value().word_select(position, 8),
         }
-        for commands, head in heads.items():
+        for commands, head_byte in heads.items():
             chosen = Signal(name=f"is_{commands[0].name.lower()}")
             m.d.sync += chosen.eq(self.command.matches(*commands))
             with m.If(chosen):
                 m.d.comb += [
-                    byte.eq(head.word_select(position, 8)),
+                    byte.eq(head_byte),
                     is_last.eq(position == REPLY_PAYLOADS[commands[0]].size - 1),
                 ]
         return byte, is_last
