@@ -1,12 +1,14 @@
 """The 32-bit counters of the link's table."""
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from spikewright.frames import COUNTERS, REPLY_PAYLOADS, Command
+from spikewright.frames import COUNTERS, MOST_MISSED, REPLY_PAYLOADS, Command
 from spikewright.spec import CoreSpec
+
+from .timer import MISSED
 
 __all__ = ["CounterPort", "Counters"]
 
@@ -64,6 +66,8 @@ class Counters(wiring.Component):
         Lanes that spiked, got a nonzero weight, or were clamped.
     error : In(1)
         A frame was dropped.
+    i_missed : In(stream)
+        Missed ticks, for ``overruns``; taken once a round.
     port : In
         :class:`CounterPort`; a round is two cycles for each counter and two more.
     """
@@ -77,6 +81,7 @@ class Counters(wiring.Component):
             "synapses": In(spec.lanes),
             "saturated": In(spec.update_lanes),
             "error": In(1),
+            "i_missed": In(stream.Signature(MISSED)),
             "port": In(CounterPort()),
         })
 
@@ -102,7 +107,7 @@ class Counters(wiring.Component):
         first_round = Signal(init=1)
         was_read = Signal()
         is_odd = Signal()
-        most = max(map(len, lines)) * (last + 2)
+        most = max(max(map(len, lines)) * (last + 2), MOST_MISSED)
         grown = Signal(range(most + 1))
         old = Signal(_WORD)
         total = Signal(_WORD + 1)
@@ -129,13 +134,18 @@ class Counters(wiring.Component):
                 was_read.eq(self.port.read),
                 self.port.ready.eq(self.port.read & was_read),
             ]
-        for k, (name, line) in enumerate(zip(COUNTERS, lines, strict=True)):
+        *names, _ = COUNTERS
+        for k, (name, line) in enumerate(zip(names, lines, strict=True)):
             seen = Signal(len(line), name=f"{name}_seen")
             count = Signal(range(len(line) + 1), name=f"{name}_count")
             waiting = Signal(range(len(line) * (last + 2) + 1), name=f"{name}_waiting")
             m.d.sync += [seen.eq(line), count.eq(_ones(seen)), waiting.eq(waiting + count)]
             with m.If((fetched == _HALVES * k) & ~self.port.ready):
                 m.d.sync += [grown.eq(waiting), waiting.eq(count)]
+        is_last = fetched == _HALVES * COUNTERS.index("overruns")
+        m.d.comb += self.i_missed.ready.eq(is_last & ~self.port.ready)
+        with m.If(self.i_missed.ready):
+            m.d.sync += grown.eq(Mux(self.i_missed.valid, self.i_missed.payload, 0))
         return m
 
 

@@ -28,6 +28,7 @@ from .replies import ReplyWriter
 from .runner import TimestepRunner
 from .sequence import SequenceCheck
 from .spikes import SpikeEncoder
+from .timer import MISSED, TimestepTimer
 from .transmitter import SEND, Reply
 
 __all__ = ["CommandDecoder"]
@@ -59,6 +60,7 @@ class _Parts:
     runner: TimestepRunner
     encoder: SpikeEncoder
     writer: ReplyWriter
+    timer: TimestepTimer
 
     def request(self, command: Command) -> data.View:
         """The head register as that command's fixed head."""
@@ -87,6 +89,8 @@ class CommandDecoder(wiring.Component):
         As in :class:`ReplyTransmitter`: sequence, i, i_send, locked.
     counters : Out
         :class:`CounterPort`.
+    o_missed
+        As in :class:`TimestepTimer`.
     o_spikes, step, clear, busy, spikes, host
         As in :class:`Core`: i_spikes, and so on.
     learn, reward : Out(1), Out(signed(8))
@@ -94,7 +98,7 @@ class CommandDecoder(wiring.Component):
     image_valid : Out(1)
         The core holds a whole image.
     active : Out(1)
-        A request is being executed.
+        A request is being executed, or time passes on a timeline.
     """
 
     def __init__(self, spec: CoreSpec, link: LinkSpec, *, build_id: bytes) -> None:
@@ -112,6 +116,7 @@ class CommandDecoder(wiring.Component):
             "o_send": Out(stream.Signature(SEND)),
             "locked": In(1),
             "counters": Out(CounterPort()),
+            "o_missed": Out(stream.Signature(MISSED)),
             "o_spikes": Out(stream.Signature(index_width(spec.axons))),
             "step": Out(1),
             "learn": Out(1),
@@ -134,7 +139,8 @@ class CommandDecoder(wiring.Component):
             self._execute(m, parts)
             self._load(m, parts)
             self._run(m, parts)
-        m.d.comb += self.active.eq(~fsm.ongoing("idle") | self.i_frame.valid)
+        is_idle = fsm.ongoing("idle") & ~self.i_frame.valid & ~parts.timer.running
+        m.d.comb += self.active.eq(~is_idle)
         return m
 
     def _parts(self, m: Module) -> _Parts:
@@ -144,6 +150,7 @@ class CommandDecoder(wiring.Component):
         m.submodules.records = records = RecordAccess(spec, link)
         m.submodules.runner = runner = TimestepRunner(spec)
         m.submodules.writer = writer = ReplyWriter(spec, link, build_id=self._build_id)
+        m.submodules.timer = timer = TimestepTimer(link)
         encoder = SpikeEncoder(spec)
         m.submodules.encoder = ResetInserter(self.clear)(encoder)
         most = max(_PARSED.values())
@@ -163,17 +170,19 @@ class CommandDecoder(wiring.Component):
             runner=runner,
             encoder=encoder,
             writer=writer,
+            timer=timer,
         )
 
     def _connect(self, m: Module, parts: _Parts) -> None:
         """Wire everything that needs no state."""
         frame = self.i_frame.payload
         runner, encoder, records, writer = parts.runner, parts.encoder, parts.records, parts.writer
-        read = parts.request(Command.READ)
+        read, timer = parts.request(Command.READ), parts.timer
         wiring.connect(m, records.host, wiring.flipped(self.host))
         wiring.connect(m, writer.counters, wiring.flipped(self.counters))
         wiring.connect(m, encoder.o, writer.i_spikes)
         wiring.connect(m, runner.o_axons, wiring.flipped(self.o_spikes))
+        wiring.connect(m, timer.o_missed, wiring.flipped(self.o_missed))
         m.d.comb += [
             parts.sequence.sequence.eq(frame.sequence),
             parts.sequence.hello.eq(parts.is_hello),
@@ -188,6 +197,11 @@ class CommandDecoder(wiring.Component):
             runner.busy.eq(self.busy),
             runner.idle.eq(encoder.idle),
             runner.room.eq(encoder.room),
+            runner.go.eq(timer.go),
+            timer.period.eq(parts.request(Command.PACE).period),
+            timer.stop.eq(self.clear),
+            timer.reset.eq(parts.sequence.opened),
+            timer.step.eq(runner.step),
             self.step.eq(runner.step),
             encoder.spikes.eq(self.spikes),
             encoder.end.eq(runner.flush),
@@ -229,6 +243,7 @@ class CommandDecoder(wiring.Component):
             Status.NO_IMAGE: frame.command.matches(*RUNS) & ~parts.load.valid,
             Status.BAD_ADDRESS: (frame.command == Command.RECORD)
             & (parts.record_end > self._spec.groups),
+            Status.BAD_PERIOD: (frame.command == Command.PACE) & parts.timer.refused,
         }
         m.d.sync += [
             is_known.eq(0),
@@ -322,6 +337,8 @@ class CommandDecoder(wiring.Component):
                     ]
                 with m.Case(Command.CLEAR):
                     m.next = "clear"
+                with m.Case(Command.PACE):
+                    m.d.comb += parts.timer.pace.eq(1)
 
     def _load(self, m: Module, parts: _Parts) -> None:
         """Records in and out, the end of a load, and clearing."""

@@ -63,6 +63,7 @@ class ReplyWriter(wiring.Component):
             "max_payload": link.max_payload,
             "spec_hash": int.from_bytes(bytes.fromhex(spec.hash)[:ID_SIZE], "little"),
             "build_id": int.from_bytes(build_id, "little"),
+            "clock_hz": link.clock_hz,
         }
         super().__init__({
             "start": In(1),

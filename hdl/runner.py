@@ -46,6 +46,8 @@ class TimestepRunner(wiring.Component):
         Axon spikes for the core.
     step, busy : Out(1), In(1)
         The core's.
+    go : In(1)
+        A timestep may begin.
     idle, room, flush : In(1), In(1), Out(1)
         ``idle``, ``room`` and ``end`` of the :class:`SpikeEncoder`.
     """
@@ -65,6 +67,7 @@ class TimestepRunner(wiring.Component):
             "o_axons": Out(stream.Signature(index_width(spec.axons))),
             "step": Out(1),
             "busy": In(1),
+            "go": In(1),
             "idle": In(1),
             "room": In(1),
             "flush": Out(1),
@@ -128,7 +131,7 @@ class TimestepRunner(wiring.Component):
                     m.next = "step"
                     with m.If(none_left):
                         m.next = "done"
-            with m.State("step"):
+            with m.State("step"), m.If(self.go):
                 m.d.comb += [self.step.eq(1), decoder.restart.eq(1)]
                 m.d.sync += left.eq(left - 1)
                 m.next = "wait"

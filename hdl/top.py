@@ -22,6 +22,7 @@ def connect_core(m: Module, decoder: CommandDecoder, core: Core, counters: Count
     """Wire a command processor to its core, all but the axon spikes, and the counters to both."""
     wiring.connect(m, decoder.host, core.host)
     wiring.connect(m, decoder.counters, counters.port)
+    wiring.connect(m, decoder.o_missed, counters.i_missed)
     spikes = core.spikes
     m.d.comb += [
         core.step.eq(decoder.step),

@@ -43,6 +43,10 @@ _REFUSALS = {
         "its core has no plasticity",
         "Flash a bitstream whose spec has plasticity 'window' or 'trace'.",
     ),
+    Status.BAD_PERIOD: (
+        "its timer cannot count that period",
+        "Take a period of 100 us to 10 ms, or run on demand.",
+    ),
 }
 
 
@@ -154,6 +158,8 @@ class Hello:
         Timesteps since its state was cleared, modulo ``frames.TIMESTEPS``.
     first : int
         Sequence number of the session's first request.
+    clock_hz : int
+        The device's clock: what periods of timesteps are counted by.
     """
 
     window: int
@@ -163,6 +169,7 @@ class Hello:
     image_id: str | None
     timestep: int
     first: int
+    clock_hz: int
 
     @classmethod
     def of(cls, reply: Reply) -> "Hello":
@@ -193,4 +200,5 @@ class Hello:
             image_id=image_id if head["image_valid"] else None,
             timestep=head["timestep"],
             first=head["first"],
+            clock_hz=head["clock_hz"],
         )

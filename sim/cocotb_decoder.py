@@ -8,6 +8,7 @@ from fastcrc import crc32
 
 from spikewright.frames import (
     END,
+    REPLY_PAYLOADS,
     REQUEST_PAYLOADS,
     RUNS,
     SEQUENCES,
@@ -185,6 +186,74 @@ async def pauses(dut: Any) -> None:
     while await requests.run(0, b""):
         pass
     await requests.run(1, encode_spikes([[9]]))
+
+
+async def _pace(requests: Requests, period: int) -> None:
+    await requests.ask(Command.PACE, period)
+    requests.steps.clear()
+
+
+def _ticks(requests: Requests, period: int) -> list[int]:
+    """Ticks from each timestep of a timeline to the next, which must begin on one."""
+    distances = np.diff(requests.steps)
+    assert not (distances % period).any(), distances
+    return [int(ticks) for ticks in distances // period]
+
+
+@cocotb.test()
+async def paced(dut: Any) -> None:
+    """Timesteps begin on ticks, to the cycle, and overruns of every kind are as the model has."""
+    requests = await Requests.start(dut)
+    one, period = encode_spikes([[5]]), 2000
+
+    async def counter(name: str) -> int:
+        content = await requests.ask(Command.COUNTERS)
+        return int(REPLY_PAYLOADS[Command.COUNTERS].unpack(content)[name][0])
+
+    # In time: in one RUN and in several.
+    await _pace(requests, period)
+    await requests.run(3, one)
+    await requests.run(2, one)
+    assert _ticks(requests, period) == [1] * 4
+    assert await counter("overruns") == 0
+    # The host is late; it is never late for the first timestep, nor after the last.
+    await requests.idle_until(requests.steps[-1] + 3 * period + period // 2)
+    await requests.run(2, one)
+    assert _ticks(requests, period)[4:] == [4, 1]
+    await requests.idle_until(requests.cycle + 5 * period)
+    assert await counter("overruns") == 3
+    await requests.ask(Command.CLEAR)
+    requests.timestep = 0
+    requests.steps.clear()
+    await requests.run(2, one)
+    assert _ticks(requests, period) == [1]
+    assert await counter("overruns") == 3
+    # A period shorter than the timestep; a longer one again; a session without any.
+    before = await counter("cycles")
+    await requests.run(1, b"")
+    short = await counter("cycles") - before - 5
+    await _pace(requests, short)
+    await requests.run(6, b"")
+    assert _ticks(requests, short) == [2] * 5
+    assert await counter("overruns") == 8
+    await requests.hello(9)
+    requests.steps.clear()
+    await requests.run(6, b"")
+    assert max(np.diff(requests.steps)) < 2 * short
+    assert await counter("overruns") == 8
+    # Spikes out have no room.
+    await _pace(requests, 3 * period)
+    left = [[SPEC.neurons + k] for k in range(18)]
+    await requests.run(18, encode_spikes(left), Status.PAUSED)
+    ran = len(requests.steps)
+    await requests.idle_until(requests.steps[-1] + 15 * period)
+    while await requests.run(0, b""):
+        pass
+    await requests.run(18 - ran, encode_spikes(left[ran:]))
+    assert _ticks(requests, 3 * period) == [1] * (ran - 1) + [5 + 1] + [1] * (17 - ran)
+    assert await counter("overruns") == 13
+    for wrong in (1, 31, 1 << LINK.period_bits, (1 << 32) - 1):
+        await requests.ask(Command.PACE, wrong, status=Status.BAD_PERIOD)
 
 
 @cocotb.test()

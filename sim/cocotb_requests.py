@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from amaranth.hdl import Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 from cocotb.triggers import FallingEdge, ReadOnly
 from fastcrc import crc32
 
@@ -56,12 +56,21 @@ _STREAMS = ("i_frame", "i", "end", "mark", "rewind", "sequence", "o", "o_send", 
 
 
 class Executor(wiring.Component):
-    """A command processor with core and counters; ``spikes_en`` low stalls the axon spikes."""
+    """A command processor with core and counters.
+
+    ``spikes_en`` low stalls the axon spikes, ``step`` tells of each timestep that begins.
+    """
 
     def __init__(self) -> None:
         self._decoder = CommandDecoder(SPEC, LINK, build_id=bytes(ID_SIZE))
         members = self._decoder.signature.members
-        super().__init__({name: members[name] for name in _STREAMS} | {"spikes_en": In(1)})
+        super().__init__(
+            {name: members[name] for name in _STREAMS}
+            | {
+                "spikes_en": In(1),
+                "step": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Wire everything as the whole device does, but for the gate."""
@@ -78,6 +87,7 @@ class Executor(wiring.Component):
             self.mark.eq(decoder.mark),
             self.rewind.eq(decoder.rewind),
             self.sequence.eq(decoder.sequence),
+            self.step.eq(decoder.step),
             core.i_spikes.payload.eq(decoder.o_spikes.payload),
             core.i_spikes.valid.eq(decoder.o_spikes.valid & self.spikes_en),
             decoder.o_spikes.ready.eq(core.i_spikes.ready & self.spikes_en),
@@ -109,7 +119,15 @@ def _echo() -> CoreImage:
 
 
 class Requests:
-    """Stands for receiver and transmitter, and compares each reply with the device model's."""
+    """Stands for receiver and transmitter, and compares each reply with the device model's.
+
+    Attributes
+    ----------
+    cycle : int
+        Now, which is the model's time too when a request begins.
+    steps : list of int
+        Cycles in which timesteps began.
+    """
 
     def __init__(self, dut: Any, seed: int) -> None:
         self.dut = dut
@@ -121,6 +139,8 @@ class Requests:
         self.timestep = 0
         self.has_image = False
         self.stalls = 0.0
+        self.cycle = 0
+        self.steps: list[int] = []
         self._driven: dict[str, int] = {}
 
     @classmethod
@@ -172,11 +192,13 @@ class Requests:
             is_marked, is_rewound = bool(dut.mark.value), bool(dut.rewind.value)
             assert not ((taken or just_taken) and (is_marked or is_rewound))
             marked = position if is_marked else marked
+            if dut.step.value:
+                self.steps.append(self.cycle)
             done = bool(can_send and dut.o_send__valid.value)
             assert bool(dut.i_frame__ready.value) == done
             if done:
                 send, sequence = int(dut.o_send__payload.value), int(dut.sequence.value)
-            await FallingEdge(dut.clk)
+            await self._clock()
             position = marked if is_rewound else position + taken
             ended &= not is_rewound
             offered &= not taken and not is_rewound
@@ -198,9 +220,19 @@ class Requests:
             return self.kept[sequence % LINK.window]
         return head + bytes(expected)
 
+    async def _clock(self) -> None:
+        await FallingEdge(self.dut.clk)
+        self.cycle += 1
+
+    async def idle_until(self, cycle: int) -> None:
+        """Let time go by."""
+        while self.cycle < cycle:
+            await self._clock()
+
     async def request(self, sequence: int, command: int, content: bytes = b"") -> bytes:
         """Send a request to both; the reply, which must be the same."""
         body = request_body(sequence, command, content)
+        self.model.timeline.time = max(self.model.timeline.time, self.cycle)
         want = decode_body(self.model.exchange(encode_frame(body))[:-1])
         got = await self.execute(body)
         readable = command != Command.READ or content[:1] == bytes([Region.WEIGHTS])

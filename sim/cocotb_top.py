@@ -169,6 +169,7 @@ async def load_and_run(dut: Any) -> None:
     assert hello["build_id"] == int.from_bytes(BUILD_ID, "little")
     assert hello["spec_hash"].to_bytes(ID_SIZE, "little").hex() == device.spec.hash[: 2 * ID_SIZE]
     assert (hello["max_payload"], hello["window"]) == (LINK.max_payload, LINK.window)
+    assert hello["clock_hz"] == LINK.clock_hz
     await device.load()
     hello = (await device.hello()).head
     assert hello["image_valid"] == dut.image_valid.value == 1
@@ -186,6 +187,7 @@ async def load_and_run(dut: Any) -> None:
         "synaptic_operations": sum(int(result.synaptic_operations[0]) for result in results),
         "saturations": sum(int(result.saturations[0]) for result in results),
         "link_errors": 0,
+        "overruns": 0,
     }
     await device.quiet()
     assert dut.active.value == 0

@@ -1,7 +1,8 @@
 """A device as the link sees it, byte by byte, around the golden model: the RTL's counterpart.
 
 Written from the frame table alone, independent of the RTL and of the host's driver. It is never
-busy: a request is done in no time.
+busy: a request is done in no time of the line's. In its own time, by which timesteps are paced,
+these take the cycles that the golden model predicts, and all else none.
 """
 
 from collections import deque
@@ -19,6 +20,7 @@ from spikewright.frames import (
     END,
     HELLO_NONE,
     ID_SIZE,
+    LEAST_PERIOD,
     PROTOCOL_VERSION,
     REPLY,
     REPLY_PAYLOADS,
@@ -37,6 +39,7 @@ from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .golden import GoldenModel
+from .timeline import Timeline
 from .written import written_image
 
 __all__ = ["DeviceModel"]
@@ -74,12 +77,15 @@ class DeviceModel:
         Those of the frame table.
     core : GoldenModel or None
         What runs the image; None without a valid one.
+    timeline : Timeline
+        Its time, which may be moved on, and its timer.
     """
 
     def __init__(self, spec: CoreSpec, link: LinkSpec | None = None, *, room: int = 0) -> None:
         self.spec = spec
         self.link = link or LinkSpec()
         self.counters = dict.fromkeys(COUNTERS, 0)
+        self.timeline = Timeline()
         self._line = bytearray()
         self._opened: int | None = None  # the number of the session's HELLO
         self._greeting = b""  # the reply to that, until a request follows
@@ -181,10 +187,12 @@ class DeviceModel:
             Command.READ: self._read,
             Command.RECORD: self._record,
             Command.CLEAR: self._clear,
+            Command.PACE: self._pace,
         }
         return handlers[command](**values)
 
     def _hello(self) -> Answer:
+        self.timeline.pace(0)
         reply = _bytes(
             REPLY_PAYLOADS[Command.HELLO],
             first=self._expected,
@@ -196,6 +204,7 @@ class DeviceModel:
             image_valid=self.core is not None,
             image_id=self._image_id,
             timestep=self.core.timestep if self.core else 0,
+            clock_hz=self.link.clock_hz,
         )
         return Status.OK, reply
 
@@ -232,6 +241,7 @@ class DeviceModel:
             return Status.BAD_DIGEST, b""
         self.core, self._image_id = GoldenModel(written_image(self.spec, self._memories)), image_id
         self._groups = range(self.spec.groups)
+        self.timeline.restart()
         self._drop_spikes()
         return _OK
 
@@ -257,7 +267,14 @@ class DeviceModel:
     def _clear(self) -> Answer:
         if self.core:
             self.core.clear()
+        self.timeline.restart()
         self._drop_spikes()
+        return _OK
+
+    def _pace(self, period: int) -> Answer:
+        if 0 < period < LEAST_PERIOD or period.bit_length() > self.link.period_bits:
+            return Status.BAD_PERIOD, b""
+        self.timeline.pace(period)
         return _OK
 
     def _run(
@@ -309,6 +326,7 @@ class DeviceModel:
         assert self.core is not None
         axons = np.zeros((1, self.spec.axons), np.bool_)
         axons[0, lines] = True
+        missed = self.timeline.begin()
         result = self.core.step(axons, learn=learns, reward=reward)
         fired = np.flatnonzero(result.spikes[0]).tolist()
         grown = {
@@ -317,7 +335,9 @@ class DeviceModel:
             "spikes_out": len(fired),
             "synaptic_operations": int(result.synaptic_operations[0]),
             "saturations": int(result.saturations[0]),
+            "overruns": missed,
         }
+        self.timeline.time += grown["cycles"]
         for name, amount in grown.items():
             self.counters[name] += amount
         self._out += self._encode([n for n in fired if n // self.spec.lanes in self._groups])

@@ -22,8 +22,18 @@ that were not read, outlive a HELLO; CLEAR and COMMIT drop them. So a host that 
 through to its end must have one of these done before it runs on. LEARN is a RUN in all of this.
 
 Timesteps count from the last CLEAR or COMMIT, modulo ``TIMESTEPS``.
+
+Timesteps are run on demand, or paced: after a PACE with a period they begin only on ticks of the
+device's timer. The first after a PACE, CLEAR or COMMIT begins at once, and a timeline with it: its
+ticks come every `period` cycles from there. A tick on which no timestep begins, because the one
+before still runs, none was asked for, or spikes out have no room, is missed. The next timestep
+begins on a later one and counts those missed before it in ``overruns``: results are as on demand,
+and timestep n of a timeline begins `n + overruns` periods after the first. After ``MOST_MISSED``
+in a row the timeline ends: the next timestep counts them and begins another. A HELLO that
+opens a session switches pacing off, so that nobody inherits it.
 """
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -38,6 +48,9 @@ __all__ = [
     "END",
     "HELLO_NONE",
     "ID_SIZE",
+    "LEAST_PERIOD",
+    "MOST_MISSED",
+    "PERIOD_S",
     "PROTOCOL_VERSION",
     "REPLY",
     "REPLY_PAYLOADS",
@@ -55,7 +68,7 @@ __all__ = [
     "worst_timestep_bytes",
 ]
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 BITS_A_BYTE = 10
 """Bit times of a byte on the line: start, eight data bits, stop (8N1)."""
 CRC_SIZE = 4
@@ -65,6 +78,12 @@ SEQUENCES = 1 << 32
 TIMESTEPS = 1 << 32
 SKIP = 0xFE
 END = 0xFF
+PERIOD_S = (100e-6, 10e-3)
+"""Shortest and longest period of a timestep that hosts ask for [s]."""
+LEAST_PERIOD = 32
+"""Shortest period that a timer counts [cycles], far below that."""
+MOST_MISSED = 1 << 16
+"""Ticks in a row that a timeline outlives."""
 
 
 class Command(IntEnum):
@@ -73,7 +92,8 @@ class Command(IntEnum):
     HELLO = 0x01
     """Open a session; who are you? A load that was not committed ends.
 
-    All else stays: state, timestep, spikes in of a timestep begun, spikes out not yet read."""
+    Timesteps are run on demand from here on. All else stays: state, timestep, spikes in of a
+    timestep begun, spikes out not yet read."""
     COUNTERS = 0x02
     """Read all counters."""
     BEGIN = 0x03
@@ -98,6 +118,8 @@ class Command(IntEnum):
     """RUN timesteps in which the core learns, with one reward for all of them.
 
     Refused by a core without plasticity."""
+    PACE = 0x0B
+    """Begin timesteps every so many clock cycles from now on, on a new timeline; 0: on demand."""
 
 
 RUNS = (Command.RUN, Command.LEARN)
@@ -131,6 +153,8 @@ class Status(IntEnum):
     """Not the expected sequence number; the payload is the expected one."""
     NOT_PLASTIC = 11
     """LEARN to a core without plasticity; nothing was run."""
+    BAD_PERIOD = 12
+    """PACE of a period that the timer cannot count; nothing was done."""
 
 
 def _u(*pairs: tuple[str, int]) -> Layout:
@@ -155,6 +179,7 @@ REQUEST_PAYLOADS = {
         Field("count", 16),
         Field("reward", 8, signed=True),
     )),
+    Command.PACE: _u(("period", 4)),
 }
 """Fixed head of each request's payload. WRITE is followed by whole records, RUN and LEARN by coded
 spikes; timesteps of these after their coded spikes end have none. ``reward`` is Q1.6, and without
@@ -168,13 +193,15 @@ COUNTERS = (
     "synaptic_operations",
     "saturations",
     "link_errors",
+    "overruns",
 )
 """32-bit counters in the order of the COUNTERS reply; they wrap, and count from power-up.
 
 ``cycles`` counts those of timesteps; ``spikes_in`` axon spikes; ``spikes_out`` spikes of all
 neurons, recorded or not; ``synaptic_operations`` deliveries over a nonzero weight;
 ``saturations`` neuron updates in which v or i was clamped; ``link_errors`` frames dropped as
-damaged, too long or for want of room."""
+damaged, too long or for want of room; ``overruns`` ticks missed before a paced timestep, those
+after the last one not."""
 
 REPLY_PAYLOADS = {
     Command.HELLO: _u(
@@ -187,6 +214,7 @@ REPLY_PAYLOADS = {
         ("image_valid", 1),
         ("image_id", ID_SIZE),
         ("timestep", 4),
+        ("clock_hz", 4),
     ),
     Command.COUNTERS: _u(*((name, 4) for name in COUNTERS)),
     Command.BEGIN: _u(),
@@ -197,11 +225,13 @@ REPLY_PAYLOADS = {
     Command.RECORD: _u(),
     Command.CLEAR: _u(),
     Command.LEARN: _u(("timestep", 4), ("pending", 2)),
+    Command.PACE: _u(),
 }
 """Fixed head of each OK reply's payload. HELLO's ``first`` is the sequence number of the session's
-first request: who subtracts the HELLO's gets the number at which the session before ended. READ's
-is followed by whole records; RUN's and LEARN's by coded spikes of the oldest unread timesteps, as
-many bytes as fit; ``pending`` is those that did not."""
+first request: who subtracts the HELLO's gets the number at which the session before ended;
+``clock_hz`` is what cycles are counted by. READ's is followed by whole records; RUN's and LEARN's
+by coded spikes of the oldest unread timesteps, as many bytes as fit; ``pending`` is those that did
+not."""
 
 HELLO_NONE = 0
 """The ``image_id`` of a device without a valid image."""
@@ -265,6 +295,11 @@ class LinkSpec:
     def divisor(self) -> int:
         """Clock cycles a bit."""
         return round(self.clock_hz / self.baud_hz)
+
+    @property
+    def period_bits(self) -> int:
+        """Width of the timer: it counts periods from ``LEAST_PERIOD`` to so many bits [cycles]."""
+        return math.ceil(self.clock_hz * PERIOD_S[1]).bit_length()
 
 
 def payload_needed(spec: CoreSpec) -> int:

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from spikewright.frames import COUNTERS
+from spikewright.frames import COUNTERS, MOST_MISSED
 from spikewright.hdl.counters import Counters
 from spikewright.sim.model import Model, build_model
 from spikewright.spec import CoreSpec
 
 LANES = 2
 LINES = ("step", "cycle", "axon", "spikes", "synapses", "saturated", "error")
+MISSED = (MOST_MISSED, 0, 7, 1)
 ROUND = 2 * (len(COUNTERS) + 1)
 
 
@@ -23,8 +24,17 @@ def test_values_are_absolute(seed: int) -> None:
             setattr(model.io, line, 1)
             model.clock.tick(cycles)
             setattr(model.io, line, 0)
+        for missed in MISSED:
+            model.io.i_missed__payload = missed
+            model.io.i_missed__valid = 1
+            while not model.io.i_missed__ready:
+                model.clock.tick()
+            model.clock.tick()
+            model.io.i_missed__valid = 0
+            model.clock.tick(2)
         model.clock.tick(4 * ROUND)
-        assert _read(model) == list(range(1, len(COUNTERS) + 1)), f"seed {seed}"
+        wanted = [*range(1, len(LINES) + 1), sum(MISSED)]
+        assert _read(model) == wanted, f"seed {seed}"
 
 
 def test_carry_and_what_happens_while_being_read() -> None:
@@ -51,7 +61,7 @@ def test_carry_and_what_happens_while_being_read() -> None:
 
 
 def _reset(model: Model) -> None:
-    for line in (*LINES, "port__read", "port__position"):
+    for line in (*LINES, "i_missed__valid", "port__read", "port__position"):
         setattr(model.io, line, 0)
     model.io.rst = 1
     model.clock.tick(3)

@@ -17,7 +17,7 @@ def test_bench(tmp_path: Path) -> None:
     ran = run_bench(
         verilog, top="executor", module=cocotb_decoder.__name__, folder=tmp_path, environment={}
     )
-    assert ran == 7
+    assert ran == 8
 
 
 def test_build_id_of_another_size() -> None:

@@ -56,7 +56,7 @@ def test_a_board_that_needs_a_while() -> None:
 
 
 def test_differences() -> None:
-    hello = Hello(8, 512, SPEC.hash[:16], "ab" * 8, None, 0, 0)
+    hello = Hello(8, 512, SPEC.hash[:16], "ab" * 8, None, 0, 0, 24_000_000)
     assert differences(hello) == []
     assert differences(hello, spec_hash=SPEC.hash, build_id="ab" * 8) == []
     assert differences(hello, spec_hash=SPEC.hash, build_id="cd" * 8) == [

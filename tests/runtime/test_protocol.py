@@ -18,6 +18,7 @@ HELLO = {
     "image_valid": 1,
     "image_id": 3,
     "timestep": 70_000,
+    "clock_hz": 48_000_000,
 }
 
 
@@ -81,6 +82,7 @@ def test_hello() -> None:
         image_id="0300000000000000",
         timestep=70_000,
         first=1,
+        clock_hz=48_000_000,
     )
     assert hello(image_valid=0).image_id is None
 
