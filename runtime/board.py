@@ -54,9 +54,12 @@ class SerialTarget:
         record_v: bool = False,
         learn: bool = False,
         rewards: npt.NDArray[np.int64] | None = None,
+        period_s: float | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
-        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`.
+        """Run samples, each from a cleared state.
+
+        As :meth:`spikewright.target.RealTimeTarget.run`.
 
         Raises
         ------
@@ -70,15 +73,25 @@ class SerialTarget:
         fired = np.empty((*spikes.shape[:2], spec.neurons), np.bool_)
         v = np.empty(fired.shape, np.int32) if record_v else None
         total_cycles = np.empty(len(spikes), np.int64)
+        overruns = None if period_s is None else np.empty(len(spikes), np.int64)
         for n, sample in enumerate(spikes):
             of_sample = rewards[n] if learn and rewards is not None else None
-            run = self.device.run(sample, record_v=record_v, learn=learn, rewards=of_sample)
+            run = self.device.run(
+                sample, record_v=record_v, learn=learn, rewards=of_sample, period_s=period_s
+            )
             fired[n], total_cycles[n] = run.spikes, run.counters["cycles"]
             if v is not None and run.v is not None:
                 v[n] = run.v
+            if overruns is not None:
+                overruns[n] = run.counters["overruns"]
             if progress is not None:
                 progress(1)
-        return RunResult(fired, None, total_cycles, v)
+        return RunResult(fired, None, total_cycles, v, overruns)
+
+    @property
+    def clock_hz(self) -> int:
+        """The device's clock, which paces timesteps."""
+        return self.device.clock_hz
 
     def learned_image(self) -> CoreImage:
         """See :meth:`Device.learned_image`."""

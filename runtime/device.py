@@ -1,27 +1,30 @@
 """The device on a serial port: load an image, run it, let it learn, read everything back."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spikewright.closing import Closing
-from spikewright.errors import BoardError, LinkError, SpikewrightError
+from spikewright.errors import BoardError, SpikewrightError
 from spikewright.frames import Command, LinkSpec, worst_timestep_bytes
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region
 from spikewright.target import check_plastic, check_rewards, check_spikes
 
+from .following import follow
 from .link import Link, Port
 from .loading import WRITE_HEAD, check_fit, check_held, load_requests, weights_fault
+from .pace import Pace
 from .protocol import Hello, Request
 from .readback import Readback, Records
 from .session import Session
-from .stream import DeviceRun, RunStream
+from .stream import DevicePart, DeviceRun, RunStream
 
-__all__ = ["Device", "DeviceRun", "LoadProgress"]
+__all__ = ["Device", "DevicePart", "DeviceRun", "LoadProgress"]
 
 LoadProgress = Callable[[int, int], None]
 """Called with the bytes of a load that are done, verification included, and with all of them."""
@@ -72,8 +75,14 @@ class Device(Closing):
 
     def hello(self) -> Hello:
         """Ask who the device is. A load that another host began is ended by it."""
+        self._check_idle()
         self._hello = self.session.open()
         return self._hello
+
+    @property
+    def clock_hz(self) -> int:
+        """Its clock: cycles are counted by it, and periods in its cycles."""
+        return self._hello.clock_hz
 
     # Loading
 
@@ -149,7 +158,6 @@ class Device(Closing):
 
     def _fitting(self, image: CoreImage) -> Hello:
         """Who the device is, if it can hold an image. Raises ``SpecError`` or ``BoardError``."""
-        self._check_idle()
         hello = self.hello()
         check_fit(image.spec, hello, self.link.port)
         return hello
@@ -167,9 +175,10 @@ class Device(Closing):
         spikes: Bools,
         *,
         clear: bool = True,
-        record_v: bool = False,
+        record_v: bool | Sequence[int] = False,
         learn: bool = False,
         rewards: Array | None = None,
+        period_s: float | None = None,
     ) -> DeviceRun:
         """Run timesteps of one sample.
 
@@ -181,26 +190,63 @@ class Device(Closing):
             Start from a cleared state; if not, go on from the present one. Refused after a run
             that was interrupted, until a clear or a load: parts of its spikes may be left in the
             device.
-        record_v : bool
-            Give back membrane potentials too: slow, they are read after each timestep.
+        record_v : bool or sequence of int
+            Give back membrane potentials too, of all neurons or of these: slow, they are read
+            after each timestep.
         learn : bool
             Let the core learn. What it learned stays until the next load, whatever happens to the
             link; :meth:`attach` goes on with it.
         rewards : int64[timesteps], optional
             Of a run that learns: rewards Q1.6, -128 to 127; 0 without them.
+        period_s : float, optional
+            Let timesteps begin on ticks of the device's timer, so far apart [s], 100 us to 10 ms.
+            ``counters["overruns"]`` tells the ticks that were missed; they change no result. By
+            default timesteps are run on demand, as fast as they can be.
 
         Raises
         ------
         SpikewrightError
             Spikes of another dtype or shape, or of more axons than the spec has; rewards likewise,
-            or learning without plasticity.
+            or learning without plasticity; a period that the device cannot keep; no such neurons.
         BoardError
             No image was loaded, the last run was interrupted, or the device refused.
         LinkError
             The device stopped answering or makes no sense, or the port vanished.
         """
+        stream = self._stream(
+            spikes, clear=clear, record_v=record_v, learn=learn, rewards=rewards, period_s=period_s
+        )
+        for _ in self._follow(stream):
+            pass
+        return DeviceRun(stream.spikes(), stream.v, stream.counters)
+
+    def live(self, spikes: Bools, **options: Any) -> Iterator[DevicePart]:
+        """Run as :meth:`run` does, and give the timesteps as their spikes come.
+
+        With a period they come some milliseconds after they were run; on demand, when a request
+        is full. Options and errors are those of :meth:`run`. Who leaves the iteration early
+        interrupts the run.
+        """
+        return self._parts(self._stream(spikes, **options))
+
+    def _parts(self, stream: RunStream) -> Iterator[DevicePart]:
+        with closing(self._follow(stream)) as replies:
+            for _ in replies:
+                if part := stream.part():
+                    yield part
+
+    def _stream(
+        self,
+        spikes: Bools,
+        *,
+        clear: bool = True,
+        record_v: bool | Sequence[int] = False,
+        learn: bool = False,
+        rewards: Array | None = None,
+        period_s: float | None = None,
+    ) -> RunStream:
+        """A run that has not begun, if it can."""
         image = self._loaded()
-        self._check_idle()
         check_spikes(spikes, image.spec, "[timesteps, axons]")
         given = None
         if learn:
@@ -216,45 +262,26 @@ class Device(Closing):
         if not clear:
             first_timestep = self.hello().timestep
             self._check_alone()
-        stream = RunStream(
+        return RunStream(
             image,
             spikes,
             first_timestep=first_timestep,
             max_payload=self._hello.max_payload,
             rate=self._rate,
             record_v=record_v,
+            pace=None if period_s is None else Pace.of(period_s, self._hello),
             rewards=given,
         )
-        self._is_interrupted = True
-        with self._running(learn):
-            self._follow(stream)
-        run = DeviceRun(stream.spikes(), stream.v, stream.counters)
-        self._is_interrupted = False
-        self._rate = stream.rate
-        return run
 
-    def _follow(self, stream: RunStream) -> None:
-        progress = None
-        while not stream.is_finished:
-            if progress == stream.progress:
-                raise LinkError(
-                    f"The device on {self.link.port} pauses although it has no spikes to read.",
-                    hint="Reset the board and load the image again.",
-                )
-            progress = stream.progress
-            for request, reply in self.session.exchange(stream.requests()):
-                stream.take(request, reply)
-
-    @contextmanager
-    def _running(self, learns: bool) -> Iterator[None]:
-        """Refuse everything else meanwhile; say where what was learned is if the link is lost."""
-        self._is_running = True
+    def _follow(self, stream: RunStream) -> Generator[None]:
+        """Run to the end, stopping at each reply. Everything else is refused meanwhile."""
+        self._is_interrupted = self._is_running = True
         try:
-            yield
-        except LinkError as error:
-            raise (_lost_while_learning(error) if learns else error) from None
+            yield from follow(self.session, stream)
         finally:
             self._is_running = False
+        self._is_interrupted = False
+        self._rate = stream.rate
 
     def _check_idle(self) -> None:
         if self._is_running:
@@ -296,6 +323,7 @@ class Device(Closing):
 
     def counters(self) -> dict[str, int]:
         """All of ``frames.COUNTERS``, 32 bits each, since power-up."""
+        self._check_idle()
         return dict(self.session.request(Request(Command.COUNTERS)).head)
 
     def read_weights(self) -> dict[str, Array]:
@@ -335,12 +363,12 @@ class Device(Closing):
         return self._readback(self._loaded().spec).accumulators()
 
     def _readback(self, spec: CoreSpec) -> Readback:
-        """What reads the device's memories. Refused while the core runs."""
-        self._check_idle()
+        """What reads the device's memories."""
         return Readback(self.session, spec, max_payload=self._hello.max_payload)
 
     def _loaded(self) -> CoreImage:
         """The image, still in the device as it was left. Raises ``BoardError`` or ``LinkError``."""
+        self._check_idle()
         image = self.image
         if not self.session.is_open:
             self.hello()
@@ -367,12 +395,3 @@ class Device(Closing):
     def close(self) -> None:
         """Give the port back. Harmless if done twice."""
         self.link.close()
-
-
-def _lost_while_learning(error: LinkError) -> LinkError:
-    return LinkError(
-        error.what,
-        reasons=error.reasons,
-        hint="What the core learned is still in the board unless it loses power: connect again, "
-        "call attach(image), and read it back with learned_image().",
-    )

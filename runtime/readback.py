@@ -99,13 +99,13 @@ class Readback:
 
 
 def read_requests(
-    spec: CoreSpec, region: Region, count: int, max_payload: int
+    spec: CoreSpec, region: Region, count: int, max_payload: int, *, first: int = 0
 ) -> Iterator[Request]:
-    """READs of records 0 to ``count - 1`` of a region, as many a request as fit its reply."""
+    """READs of ``count`` records of a region from ``first`` on, as many as fit each reply."""
     size = spec.memories[region].layout.size
-    step = max_payload // size
-    for index in range(0, count, step):
-        yield Request(Command.READ, region=region, index=index, count=min(step, count - index))
+    step, end = max_payload // size, first + count
+    for index in range(first, end, step):
+        yield Request(Command.READ, region=region, index=index, count=min(step, end - index))
 
 
 def records_in(spec: CoreSpec, request: Request, reply: Reply) -> Records:

@@ -1,6 +1,6 @@
 """One run through a device: which RUN comes next, and what came back of those before."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,8 @@ import numpy.typing as npt
 from spikewright.errors import LinkError
 from spikewright.frames import (
     COUNTERS,
+    END,
+    MOST_MISSED,
     REPLY_PAYLOADS,
     REQUEST_PAYLOADS,
     RUNS,
@@ -18,13 +20,13 @@ from spikewright.frames import (
     worst_timestep_bytes,
 )
 from spikewright.image import CoreImage
-from spikewright.spec import Region
 
 from .coding import decode_spikes, encode_spikes, trim
+from .membranes import Membranes
+from .pace import Pace
 from .protocol import Reply, Request
-from .readback import read_requests, records_in
 
-__all__ = ["DeviceRun", "RunStream", "worst_timestep_cycles"]
+__all__ = ["DevicePart", "DeviceRun", "RunStream", "worst_timestep_cycles"]
 
 _RUN_CYCLES = 1 << 20
 """Most clock cycles that a RUN may take at worst: 10 ms at 100 MHz, a second when simulated."""
@@ -59,7 +61,7 @@ class DeviceRun:
     spikes : bool[T, neurons]
         Spikes of every neuron slot of the spec; none of groups that are not recorded.
     v : int32[T, neurons] or None
-        Membrane potentials after each timestep, if asked for.
+        Membrane potentials after each timestep, if asked for: of all neurons, or of those chosen.
     counters : dict of str to int
         What each of ``frames.COUNTERS`` grew by.
     """
@@ -67,6 +69,23 @@ class DeviceRun:
     spikes: npt.NDArray[np.bool_]
     v: npt.NDArray[np.int32] | None
     counters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DevicePart:
+    """Some timesteps of a run that goes on.
+
+    Attributes
+    ----------
+    timestep : int
+        The first of them, counted from the first of the run.
+    spikes, v
+        As in :class:`DeviceRun`.
+    """
+
+    timestep: int
+    spikes: npt.NDArray[np.bool_]
+    v: npt.NDArray[np.int32] | None
 
 
 class RunStream:
@@ -86,8 +105,11 @@ class RunStream:
         The device's limit [bytes].
     rate : float
         Bytes of spikes out a timestep to begin with; :attr:`rate` is kept up to date.
-    record_v : bool
-        Run single timesteps and read the membrane potentials after each.
+    record_v : bool or sequence of int
+        Run single timesteps and read the membrane potentials after each, of all neurons or of
+        these.
+    pace : Pace, optional
+        Let timesteps begin on ticks; the run begins a timeline.
     rewards : int64[timesteps], optional
         Let the core learn, with these rewards. Each request has one: it is for as many timesteps
         as share it.
@@ -96,7 +118,6 @@ class RunStream:
     ----------
     counters : dict of str to int
         What each of ``frames.COUNTERS`` grew by.
-    v : int32[timesteps, neurons] or None
     """
 
     def __init__(
@@ -107,15 +128,23 @@ class RunStream:
         first_timestep: int | None,
         max_payload: int,
         rate: float,
-        record_v: bool = False,
+        record_v: bool | Sequence[int] = False,
+        pace: Pace | None = None,
         rewards: npt.NDArray[np.int64] | None = None,
     ) -> None:
         self.rate = rate
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self.v = np.zeros((len(spikes), image.spec.neurons), np.int32) if record_v else None
+        self._membranes = None
+        if record_v is not False:
+            neurons = None if record_v is True else record_v
+            self._membranes = Membranes(
+                image, neurons, timesteps=len(spikes), max_payload=max_payload
+            )
         self._image = image
         self._first = first_timestep or 0
         self._clears = first_timestep is None
+        self._pace = pace
+        self._starts_timer = pace is not None
         self._timesteps = len(spikes)
         self._rewards = rewards
         self._command = Command.RUN if rewards is None else Command.LEARN
@@ -126,12 +155,15 @@ class RunStream:
         self._code, self._start = encode_spikes(spikes)
         self._max_payload = max_payload
         self._worst_cycles = worst_timestep_cycles(image)
+        # No counter grows faster in a timestep than synaptic operations, or than overruns.
+        self._most_grown = max(self._worst_cycles * image.spec.lanes, MOST_MISSED if pace else 0)
         self._at = (0, 0)  # timestep and byte of the code that the next RUN begins with
         self._ran = 0  # timesteps that the device has run
         self._taken = 0  # bytes of the next timestep that it has already
         self._pending = 0
         self._is_stalled = False
         self._out = bytearray()
+        self._told = (0, 0)  # timesteps and bytes of `_out` that were given as parts
         self._out_most = len(spikes) * worst_timestep_bytes(image.spec)
         self._last_counters: dict[str, int] = {}
         self._grown = 0  # most that a counter has grown since it was last read
@@ -150,25 +182,52 @@ class RunStream:
         """Spikes of the finished run: ``bool[timesteps, neurons]``. Raises ``LinkError``."""
         return decode_spikes(self._out, self._timesteps, self._image.spec.neurons)
 
+    @property
+    def learns(self) -> bool:
+        """Whether the core learns in it."""
+        return self._command is Command.LEARN
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether its timesteps begin on ticks."""
+        return self._pace is not None
+
+    @property
+    def v(self) -> npt.NDArray[np.int32] | None:
+        """Membrane potentials, as in :class:`DeviceRun`."""
+        return self._membranes.v if self._membranes else None
+
+    def part(self) -> DevicePart | None:
+        """Timesteps that have become whole since the last call, if any. Raises ``LinkError``."""
+        first, began = self._told
+        end = self._out.rfind(END) + 1
+        if end <= began:
+            return None
+        count = self._out.count(END, began, end)
+        if self._membranes and first + count > self._membranes.whole:
+            return None
+        spikes = decode_spikes(self._out[began:end], count, self._image.spec.neurons)
+        self._told = (first + count, end)
+        return DevicePart(first, spikes, None if self.v is None else self.v[first : first + count])
+
     def requests(self) -> Iterator[Request]:
         """What to ask next, given the replies so far; ends early when the device pauses."""
         self._is_stalled = False
         if self._clears:
             self._clears = False
             yield Request(Command.CLEAR, cycles=self._image.spec.clear_cycles)
+        if self._pace and self._starts_timer:
+            self._starts_timer = False
+            yield Request(Command.PACE, period=self._pace.period)
         if not self._last_counters:
             yield Request(Command.COUNTERS)
         while self._at[0] < self._timesteps and not self._is_stalled:
             request = self._next_run()
             yield request
             if request.head["count"]:
-                if self.v is not None:
-                    neurons = self._image.groups_used * self._image.spec.lanes
-                    yield from read_requests(
-                        self._image.spec, Region.STATE, neurons, self._max_payload
-                    )
-                # No counter grows faster than the one of synaptic operations.
-                self._grown += request.cycles * self._image.spec.lanes
+                if self._membranes:
+                    yield from self._membranes.requests()
+                self._grown += request.head["count"] * self._most_grown
                 if self._grown >= _COUNTED:
                     yield self._read_counters()
         if not self._is_stalled:
@@ -193,7 +252,8 @@ class RunStream:
             count, data = 0, self._code[byte : byte + room]
             self._at = (timestep, byte + room)
         else:
-            most = 1 if self.v is not None else min(_RUN_TIMESTEPS, int(self._room_out / self.rate))
+            most = 1 if self._membranes else min(_RUN_TIMESTEPS, int(self._room_out / self.rate))
+            most = min(most, self._pace.run_timesteps) if self._pace else most
             alike = self._one_reward_until.searchsorted(timestep, side="right")
             most = min(most, int(self._one_reward_until[alike]) - timestep)
             count = max(1, min(fit, most, _RUN_CYCLES // self._worst_cycles))
@@ -204,7 +264,7 @@ class RunStream:
         return Request(
             self._command,
             data,
-            cycles=count * self._worst_cycles,
+            cycles=count * (self._worst_cycles + (self._pace.period if self._pace else 0)),
             timestep=self._device_timestep(timestep),
             count=count,
             **reward,
@@ -225,8 +285,9 @@ class RunStream:
         """
         if request.command in RUNS:
             self._take_run(request, reply)
-        elif request.command is Command.READ:
-            self._take_v(request, reply)
+        elif request.command is Command.READ and self._membranes:
+            # Those after the last timestep run, paused or not.
+            self._membranes.take(request, reply, self._ran)
         elif request.command is Command.COUNTERS:
             self._take_counters(reply.check())
         else:
@@ -266,13 +327,6 @@ class RunStream:
         if reply.status is Status.PAUSED and not self._is_stalled:
             self._is_stalled = True
             self._at = (self._ran, int(self._start[self._ran]) + self._taken)
-
-    def _take_v(self, request: Request, reply: Reply) -> None:
-        """Membrane potentials are those after the last timestep run, paused or not."""
-        spec, first = self._image.spec, request.head["index"]
-        v = spec.memories[Region.STATE].layout.unpack(records_in(spec, request, reply))["v"]
-        if self.v is not None and self._ran:
-            self.v[self._ran - 1, first : first + len(v)] = v
 
     def _take_counters(self, reply: Reply) -> None:
         for name, now in reply.head.items():

@@ -2,11 +2,11 @@
 
 import math
 from collections import deque
-from collections.abc import Callable
 
 from spikewright.frames import BITS_A_BYTE, LinkSpec
 
 from .terminal import Line
+from .timeline import TimelineClock
 
 __all__ = ["BridgedPort", "SimulatedPort"]
 
@@ -97,19 +97,17 @@ class BridgedPort(SimulatedPort):
         Line rate, 8N1.
     latency_s : float
         Of the timer: 16 ms unless set otherwise.
-    work_s : callable
-        Time that the device has worked so far [s]; it answers nothing meanwhile.
+    clock : TimelineClock
+        Of the device's time: what it works it answers nothing in.
 
     Source: FTDI, AN232B-04 "Data Throughput, Latency and Handshaking".
     """
 
-    def __init__(
-        self, line: Line, baud_hz: int, *, latency_s: float, work_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, line: Line, baud_hz: int, *, latency_s: float, clock: TimelineClock) -> None:
         super().__init__(line, baud_hz, name=f"bridged at {baud_hz} baud")
         self._latency_s = latency_s
-        self._work_s = work_s
-        self._worked = work_s()
+        self._clock = clock
+        self._worked = clock.work_s
         self._ready = 0.0  # when the device is done with its work
         self._packet = 0.0  # when the last packet went to the host
         self._held = bytearray()
@@ -120,8 +118,12 @@ class BridgedPort(SimulatedPort):
         self._sent = max(self._sent, self._now + _MICROFRAME_S)
         super().write(data)
 
+    def _give(self, data: bytes) -> None:
+        self._clock.arrive(self._sent + len(data) * self._byte_s)
+        super()._give(data)
+
     def _take(self, data: bytes, sent: float) -> None:
-        worked, self._worked = self._worked, self._work_s()
+        worked, self._worked = self._worked, self._clock.work_s
         self._ready = max(self._ready, sent) + self._worked - worked
         self._came = max(self._came, self._ready)
         self._held += data

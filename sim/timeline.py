@@ -2,7 +2,7 @@
 
 from spikewright.frames import MOST_MISSED
 
-__all__ = ["Timeline"]
+__all__ = ["Timeline", "TimelineClock"]
 
 
 class Timeline:
@@ -42,3 +42,29 @@ class Timeline:
                 self.time = self._began + ticks * self.period
         self._began = self.time
         return missed
+
+
+class TimelineClock:
+    """Lets the time of a timeline follow that of a line.
+
+    Parameters
+    ----------
+    timeline : Timeline
+    clock_hz : float
+    """
+
+    def __init__(self, timeline: Timeline, clock_hz: float) -> None:
+        self._timeline = timeline
+        self._clock_hz = clock_hz
+        self._idle = timeline.time
+
+    def arrive(self, time_s: float) -> None:
+        """Something comes at a time on the line: the device waited for it, or is late itself."""
+        waited = max(0, round(time_s * self._clock_hz) - self._timeline.time)
+        self._timeline.time += waited
+        self._idle += waited
+
+    @property
+    def work_s(self) -> float:
+        """Time in which the device did not wait for the line [s]."""
+        return (self._timeline.time - self._idle) / self._clock_hz

@@ -12,7 +12,7 @@ from spikewright.errors import SpikewrightError
 from spikewright.frames import BITS_A_BYTE, LinkSpec
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec
-from spikewright.target import LearningTarget, Progress, RunResult
+from spikewright.target import Progress, RealTimeTarget, RunResult
 
 from .driver import bind
 from .terminal import Line, Terminal
@@ -173,12 +173,12 @@ class VirtualTarget:
     name = "virtual"
 
     def __init__(
-        self, connect: Callable[[str], LearningTarget], *, report: Report | None = None
+        self, connect: Callable[[str], RealTimeTarget], *, report: Report | None = None
     ) -> None:
         self._connect = connect
         self._report = report
         self._board: VirtualBoard | None = None
-        self._target: LearningTarget | None = None
+        self._target: RealTimeTarget | None = None
 
     def load(self, image: CoreImage) -> None:
         """Start a board of the image's spec, unless it runs already, and load the image."""
@@ -196,18 +196,29 @@ class VirtualTarget:
         record_v: bool = False,
         learn: bool = False,
         rewards: npt.NDArray[np.int64] | None = None,
+        period_s: float | None = None,
         progress: Progress | None = None,
     ) -> RunResult:
-        """Run samples, each from a cleared state; see :meth:`spikewright.target.Target.run`."""
+        """Run samples as :meth:`spikewright.target.RealTimeTarget.run`, in simulated time."""
         return self._loaded().run(
-            spikes, record_v=record_v, learn=learn, rewards=rewards, progress=progress
+            spikes,
+            record_v=record_v,
+            learn=learn,
+            rewards=rewards,
+            period_s=period_s,
+            progress=progress,
         )
+
+    @property
+    def clock_hz(self) -> int:
+        """Clock of the board's design."""
+        return VIRTUAL_LINK.clock_hz
 
     def learned_image(self) -> CoreImage:
         """See :meth:`spikewright.target.LearningTarget.learned_image`."""
         return self._loaded().learned_image()
 
-    def _loaded(self) -> LearningTarget:
+    def _loaded(self) -> RealTimeTarget:
         if self._target is None:
             raise SpikewrightError("No image is loaded.", hint="Call load(image) before run().")
         return self._target

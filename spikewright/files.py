@@ -264,7 +264,7 @@ def spikes_bytes(spikes: npt.NDArray[np.bool_]) -> bytes:
 def result_bytes(result: RunResult) -> bytes:
     """The content of an ``.npz`` file with a result's arrays, those it has."""
     arrays = {"spikes": result.spikes, "total_cycles": result.total_cycles}
-    optional = {"cycles": result.cycles, "v": result.v}
+    optional = {"cycles": result.cycles, "v": result.v, "overruns": result.overruns}
     return _npz(arrays | {name: array for name, array in optional.items() if array is not None})
 
 
@@ -284,6 +284,7 @@ def read_result(path: Path | str) -> RunResult:
         cycles=arrays.get("cycles"),
         total_cycles=arrays["total_cycles"],
         v=arrays.get("v"),
+        overruns=arrays.get("overruns"),
     )
 
 
@@ -293,7 +294,7 @@ def _wrong_result(arrays: Arrays) -> list[str]:
     given = {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
     if spikes.ndim != 3:
         return [f"spikes must be bool[samples, timesteps, neurons], not {given['spikes']}"]
-    axes = {"spikes": 3, "total_cycles": 1, "cycles": 2, "v": 3}
+    axes = {"spikes": 3, "total_cycles": 1, "cycles": 2, "v": 3, "overruns": 1}
     return [
         f"{name} must be {'bool' if kind == 'b' else 'int'}{list(shape)}, not {given[name]}"
         for name, dimensions in axes.items()

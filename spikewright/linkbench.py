@@ -20,6 +20,7 @@ from spikewright.sim.bench import busy_network, example, label
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.golden import GoldenModel
 from spikewright.sim.line import BridgedPort
+from spikewright.sim.timeline import TimelineClock
 from spikewright.spec import CoreSpec, Region
 
 __all__ = ["bits_a_spike", "main", "speed"]
@@ -61,7 +62,7 @@ def speed(
         model,
         baud_hz,
         latency_s=latency_s,
-        work_s=lambda: model.counters["cycles"] / CLOCK_HZ,
+        clock=TimelineClock(model.timeline, CLOCK_HZ),
     )
     byte_s = BITS_A_BYTE / baud_hz
     memories = sum(records.size for records in image.records.values())

@@ -16,9 +16,11 @@ from spikewright.spec import CoreSpec
 
 __all__ = [
     "Progress",
+    "RealTimeTarget",
     "Report",
     "RunResult",
     "Target",
+    "able_to_pace",
     "check_plastic",
     "check_rewards",
     "check_spikes",
@@ -46,12 +48,16 @@ class RunResult:
         Clock cycles of each sample's timesteps.
     v : int32[samples, timesteps, neurons] or None
         Membrane potentials after each timestep, if asked for.
+    overruns : int64[samples] or None
+        Of a run with a period: ticks of the target's timer on which no timestep could begin. The
+        timeline of a sample is so many periods longer than its timesteps.
     """
 
     spikes: npt.NDArray[np.bool_]
     cycles: npt.NDArray[np.int64] | None
     total_cycles: npt.NDArray[np.int64]
     v: npt.NDArray[np.int32] | None
+    overruns: npt.NDArray[np.int64] | None = None
 
 
 def check_spikes(
@@ -211,6 +217,47 @@ class LearningTarget(Target, Protocol):
         Raises ``SpikewrightError`` where there is no image, or its spec has no plasticity.
         """
         ...
+
+
+@runtime_checkable
+class RealTimeTarget(LearningTarget, Protocol):
+    """A target with a timer, on whose ticks timesteps can begin."""
+
+    @property
+    def clock_hz(self) -> int:
+        """Its clock, in whose cycles the period is counted."""
+
+    def run(
+        self,
+        spikes: npt.NDArray[np.bool_],
+        *,
+        record_v: bool = False,
+        learn: bool = False,
+        rewards: npt.NDArray[np.int64] | None = None,
+        period_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> RunResult:
+        """As :meth:`LearningTarget.run`; the results are the same with every period.
+
+        Parameters
+        ----------
+        spikes, record_v, learn, rewards, progress
+            As for :meth:`LearningTarget.run`.
+        period_s : float, optional
+            Between the beginnings of timesteps [s], 100 us to 10 ms and a whole number of cycles;
+            by default they are run on demand. Each sample has a timeline of its own.
+        """
+        ...
+
+
+def able_to_pace(target: Target) -> RealTimeTarget:
+    """The target, if it has a timer. Raises :class:`SpikewrightError` if not."""
+    if not isinstance(target, RealTimeTarget):
+        raise SpikewrightError(
+            f"Target {target.name!r} runs timesteps as fast as it can: it has no timer.",
+            hint="Run with a period on target 'virtual' or a board.",
+        )
+    return target
 
 
 def able_to_learn(target: Target) -> LearningTarget:

@@ -1,10 +1,12 @@
 import pytest
 
 from spikewright.sim.line import BridgedPort, SimulatedPort
+from spikewright.sim.timeline import Timeline, TimelineClock
 
 BAUD_HZ = 1_000_000
 BYTE_S = 1e-5
 MICROFRAME_S = 125e-6
+CLOCK_HZ = 1_000_000
 
 
 class Line:
@@ -43,9 +45,14 @@ def test_a_device_that_is_active_is_asked_before_time_goes_by() -> None:
     assert port.now() == pytest.approx(4 * BYTE_S)
 
 
+def idle() -> TimelineClock:
+    """Of a device that never works."""
+    return TimelineClock(Timeline(), CLOCK_HZ)
+
+
 @pytest.mark.parametrize("latency_s", [0.001, 0.016])
 def test_a_bridge_keeps_bytes_until_its_timer_is_over(latency_s: float) -> None:
-    port = BridgedPort(Line(b"x" * 20), BAUD_HZ, latency_s=latency_s, work_s=lambda: 0.0)
+    port = BridgedPort(Line(b"x" * 20), BAUD_HZ, latency_s=latency_s, clock=idle())
     port.write(b"ab\0")
     assert port.read(latency_s / 2) == b""
     assert port.read(1.0) == b"x" * 20
@@ -57,7 +64,7 @@ def test_a_bridge_keeps_bytes_until_its_timer_is_over(latency_s: float) -> None:
 
 
 def test_a_bridge_gives_full_packets_at_once() -> None:
-    port = BridgedPort(Line(b"x" * 150), BAUD_HZ, latency_s=0.016, work_s=lambda: 0.0)
+    port = BridgedPort(Line(b"x" * 150), BAUD_HZ, latency_s=0.016, clock=idle())
     port.write(b"\0")
     sizes: list[int] = []
     times: list[float] = []
@@ -71,9 +78,19 @@ def test_a_bridge_gives_full_packets_at_once() -> None:
 
 
 def test_a_device_at_work_answers_later() -> None:
-    works = iter((0.0, 0.1, 0.1))
-    port = BridgedPort(Line(b"x" * 62), BAUD_HZ, latency_s=0.001, work_s=lambda: next(works))
+    timeline = Timeline()
+
+    class Worker(Line):
+        def exchange(self, data: bytes) -> bytes:
+            timeline.time += CLOCK_HZ // 10 if timeline.time < CLOCK_HZ // 10 else 0
+            return super().exchange(data)
+
+    clock = TimelineClock(timeline, CLOCK_HZ)
+    port = BridgedPort(Worker(b"x" * 62), BAUD_HZ, latency_s=0.001, clock=clock)
     port.write(b"\0\0")
     assert len(port.read(1.0)) == 62
     began = MICROFRAME_S + BYTE_S + 0.1
     assert port.now() == pytest.approx(began + 62 * BYTE_S + MICROFRAME_S, abs=0.001)
+    assert timeline.time == round(began * CLOCK_HZ)
+    port.write(b"\0")
+    assert timeline.time == pytest.approx((port.now() + MICROFRAME_S + BYTE_S) * CLOCK_HZ, abs=1)
