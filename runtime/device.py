@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spikewright.closing import Closing
 from spikewright.errors import BoardError, SpikewrightError
-from spikewright.frames import Command, LinkSpec, worst_timestep_bytes
+from spikewright.frames import Command, LinkSpec
 from spikewright.image import CoreImage
 from spikewright.spec import CoreSpec, Region
 from spikewright.target import check_plastic, check_rewards, check_spikes
@@ -66,7 +66,7 @@ class Device(Closing):
         self._image: CoreImage | None = None
         self._is_interrupted = False  # a run that did not end well, and no clear since
         self._is_running = False
-        self._rate = 1.0
+        self._rate: float | None = None  # bytes of spikes out a timestep, lately
         try:
             self._hello = self.hello()
         except BaseException:
@@ -129,7 +129,7 @@ class Device(Closing):
         self._image = image
         self.session.is_alone = True
         self._is_interrupted = False
-        self._rate = worst_timestep_bytes(image.spec) / 8
+        self._rate = None
 
     def attach(self, image: CoreImage) -> None:
         """Go on with an image that the device holds already, and with what it learned since.
@@ -154,7 +154,7 @@ class Device(Closing):
         self._image = image
         self.session.is_alone = True
         self._is_interrupted = True
-        self._rate = worst_timestep_bytes(image.spec) / 8
+        self._rate = None
 
     def _fitting(self, image: CoreImage) -> Hello:
         """Who the device is, if it can hold an image. Raises ``SpecError`` or ``BoardError``."""

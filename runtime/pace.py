@@ -7,7 +7,7 @@ from spikewright.frames import PERIOD_S
 
 from .protocol import Hello
 
-__all__ = ["Pace"]
+__all__ = ["Pace", "check_period"]
 
 _AHEAD_S = 0.05
 """Timesteps under way at a time, about [s]: a host that is late by less misses no tick."""
@@ -38,12 +38,7 @@ class Pace:
         SpikewrightError
             A period out of ``frames.PERIOD_S``, or not a whole number of the device's cycles.
         """
-        shortest, longest = PERIOD_S
-        if not shortest <= period_s <= longest:
-            raise SpikewrightError(
-                f"The period must be in [{_us(shortest)}, {_us(longest)}], not {_us(period_s)}.",
-                hint="Without a period timesteps are run on demand, as fast as they can be.",
-            )
+        check_period(period_s)
         cycles = period_s * device.clock_hz
         period = round(cycles)
         if abs(cycles - period) > 1e-6:
@@ -53,6 +48,16 @@ class Pace:
                 hint=f"The nearest is {_us(period / device.clock_hz)}.",
             )
         return cls(period, max(1, round(_AHEAD_S / device.window / period_s)))
+
+
+def check_period(period_s: float) -> None:
+    """Check that a device may have that period. Raises :class:`SpikewrightError`."""
+    shortest, longest = PERIOD_S
+    if not shortest <= period_s <= longest:
+        raise SpikewrightError(
+            f"The period must be in [{_us(shortest)}, {_us(longest)}], not {_us(period_s)}.",
+            hint="Without a period timesteps are run on demand, as fast as they can be.",
+        )
 
 
 def _us(period_s: float) -> str:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from spikewright.errors import LinkError
 from spikewright.frames import (
+    COUNTER_VALUES,
     COUNTERS,
     END,
     MOST_MISSED,
@@ -17,6 +18,7 @@ from spikewright.frames import (
     TIMESTEPS,
     Command,
     Status,
+    ring_bytes,
     worst_timestep_bytes,
 )
 from spikewright.image import CoreImage
@@ -31,7 +33,6 @@ __all__ = ["DevicePart", "DeviceRun", "RunStream", "worst_timestep_cycles"]
 _RUN_CYCLES = 1 << 20
 """Most clock cycles that a RUN may take at worst: 10 ms at 100 MHz, a second when simulated."""
 _RUN_TIMESTEPS = (1 << 16) - 1
-_COUNTER_MASK = (1 << 32) - 1
 _COUNTED = 1 << 31
 """A counter may grow by this much, and one RUN more, before it must be read: it wraps at 2^32."""
 
@@ -103,8 +104,8 @@ class RunStream:
         The device's timestep before the run; None clears it first.
     max_payload : int
         The device's limit [bytes].
-    rate : float
-        Bytes of spikes out a timestep to begin with; :attr:`rate` is kept up to date.
+    rate : float, optional
+        Bytes of spikes out a timestep to begin with, if known; :attr:`rate` is kept up to date.
     record_v : bool or sequence of int
         Run single timesteps and read the membrane potentials after each, of all neurons or of
         these.
@@ -127,12 +128,13 @@ class RunStream:
         *,
         first_timestep: int | None,
         max_payload: int,
-        rate: float,
+        rate: float | None = None,
         record_v: bool | Sequence[int] = False,
         pace: Pace | None = None,
         rewards: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        self.rate = rate
+        self._worst_bytes = worst_timestep_bytes(image.spec)
+        self.rate = rate or self._worst_bytes / (1 if pace else 8)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._membranes = None
         if record_v is not False:
@@ -164,7 +166,7 @@ class RunStream:
         self._is_stalled = False
         self._out = bytearray()
         self._told = (0, 0)  # timesteps and bytes of `_out` that were given as parts
-        self._out_most = len(spikes) * worst_timestep_bytes(image.spec)
+        self._out_most = len(spikes) * self._worst_bytes
         self._last_counters: dict[str, int] = {}
         self._grown = 0  # most that a counter has grown since it was last read
 
@@ -252,8 +254,7 @@ class RunStream:
             count, data = 0, self._code[byte : byte + room]
             self._at = (timestep, byte + room)
         else:
-            most = 1 if self._membranes else min(_RUN_TIMESTEPS, int(self._room_out / self.rate))
-            most = min(most, self._pace.run_timesteps) if self._pace else most
+            most = self._most_timesteps()
             alike = self._one_reward_until.searchsorted(timestep, side="right")
             most = min(most, int(self._one_reward_until[alike]) - timestep)
             count = max(1, min(fit, most, _RUN_CYCLES // self._worst_cycles))
@@ -269,6 +270,18 @@ class RunStream:
             count=count,
             **reward,
         )
+
+    def _most_timesteps(self) -> int:
+        """Timesteps that may share a request, by the spikes out that they are likely to have."""
+        if self._membranes:
+            return 1
+        most = min(_RUN_TIMESTEPS, int(self._room_out / self.rate))
+        if self._pace is None:
+            return most
+        # A device that pauses misses ticks: let twice the rate fit, or whatever may come.
+        room = ring_bytes(self._image.spec) - self._worst_bytes
+        fit = 1 + int(room / min(2 * self.rate, self._worst_bytes))
+        return min(most, fit, self._pace.run_timesteps)
 
     def _device_timestep(self, timestep: int) -> int:
         return (self._first + timestep) % TIMESTEPS
@@ -331,5 +344,5 @@ class RunStream:
     def _take_counters(self, reply: Reply) -> None:
         for name, now in reply.head.items():
             before = self._last_counters.get(name, now)
-            self.counters[name] += (now - before) & _COUNTER_MASK
+            self.counters[name] += (now - before) % COUNTER_VALUES
         self._last_counters = dict(reply.head)

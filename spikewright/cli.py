@@ -17,7 +17,6 @@ from spikewright.arguments import (
     Json,
     Quiet,
     Spikes,
-    TargetName,
     Verbose,
     with_compile_options,
 )
@@ -31,6 +30,7 @@ from spikewright.flashing import flash
 from spikewright.inspection import diagnose
 from spikewright.inspection import explain as explain_neuron
 from spikewright.monitoring import monitor
+from spikewright.running import run
 from spikewright.teaching import learn, recover
 
 __all__ = ["app", "main"]
@@ -132,52 +132,7 @@ _command(build)
 _command(devices)
 _command(flash)
 _command(doctor)
-
-
-@_command
-def run(
-    console: Console,
-    image: ImageFile,
-    spikes: Spikes,
-    target: TargetName = "golden",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Results, as .npz: spikes, cycles, v.")
-    ] = None,
-    record_v: Annotated[
-        bool, typer.Option("--record-v", help="Keep membrane potentials too.")
-    ] = False,
-    record: Annotated[
-        Path | None,
-        typer.Option(help="File for all bytes of the serial line, for --target replay:FILE."),
-    ] = None,
-) -> None:
-    """Run input spikes through an image on a target."""
-    import time
-
-    from spikewright.files import fit_spikes, read_spikes, result_bytes, write_whole
-    from spikewright.image import CoreImage
-    from spikewright.summary import run_summary, run_tables
-    from spikewright.target import open_target
-
-    core = CoreImage.load(image)
-    stimulus = fit_spikes(read_spikes(spikes), core)
-    device = open_target(target, report=console.note, record=record)
-    try:
-        started = time.perf_counter()
-        with console.progress(f"Loading on {target}"):
-            device.load(core)
-        loaded = time.perf_counter()
-        console.detail(f"Image {core.id[:16]} loaded on {target} in {loaded - started:.2f} s.")
-        with console.progress(f"Running on {target}", len(stimulus)) as progress:
-            result = device.run(stimulus, record_v=record_v, progress=progress)
-        seconds = time.perf_counter() - loaded
-    finally:
-        device.close()
-    if output:
-        write_whole(output, result_bytes(result))
-    data = run_summary(core, target, result, seconds)
-    wrote = [f"Wrote {output}."] if output else []
-    console.result(data, *run_tables(core, data), *wrote)
+_command(run)
 
 
 @_command

@@ -44,6 +44,7 @@ from spikewright.spec import CoreSpec
 __all__ = [
     "BITS_A_BYTE",
     "COUNTERS",
+    "COUNTER_VALUES",
     "CRC_SIZE",
     "END",
     "HELLO_NONE",
@@ -202,6 +203,8 @@ neurons, recorded or not; ``synaptic_operations`` deliveries over a nonzero weig
 ``saturations`` neuron updates in which v or i was clamped; ``link_errors`` frames dropped as
 damaged, too long or for want of room; ``overruns`` ticks missed before a paced timestep, those
 after the last one not."""
+
+COUNTER_VALUES = 1 << 32
 
 REPLY_PAYLOADS = {
     Command.HELLO: _u(

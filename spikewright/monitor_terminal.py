@@ -61,6 +61,7 @@ def line(watching: Monitored, chunk: Chunk) -> str:
         f"v {w.name} {' '.join(map(str, chunk.v[:, k].tolist()))}"
         for k, w in enumerate(watching.watched)
     ]
+    parts += [f"{chunk.overruns} overruns"] if chunk.overruns else []
     return "  ".join(parts)
 
 
@@ -84,7 +85,7 @@ class MonitorView:
         self._spikes = np.zeros((0, watching.image.spec.neurons), np.bool_)
         self._v = np.zeros((0, len(watching.watched)), np.int32)
         self._starts: list[tuple[int, int]] = []  # timestep since the run began, and its sample
-        self._done = 0
+        self._done = self._overruns = 0
         self._sample = self._timestep = 0
         self._began = self._drawn = time.monotonic()
 
@@ -110,6 +111,7 @@ class MonitorView:
             self._starts.append((self._done, chunk.sample))
         self._sample, self._timestep = chunk.sample, chunk.timestep + len(chunk.spikes)
         self._done += len(chunk.spikes)
+        self._overruns += chunk.overruns
         self._spikes = np.concatenate([self._spikes, chunk.spikes])[-2 * _MOST_COLUMNS :]
         self._v = np.concatenate([self._v, chunk.v])[-2 * _MOST_COLUMNS :]
         if time.monotonic() - self._drawn >= _FRAME_S:
@@ -148,6 +150,9 @@ class MonitorView:
             f"   timestep {self._timestep} of {watching.timesteps}   {rate:.0f} timesteps/s",
             "dim",
         )
+        if watching.period_s is not None:
+            style = "bold red" if self._overruns else "dim"
+            heading.append(f"   {self._overruns} overruns", style)
         return heading
 
     def _neurons_a_dot(self, rows: int) -> list[tuple[Population, int]]:

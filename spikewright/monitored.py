@@ -2,31 +2,46 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spikewright.compiler.explain import find_neuron
 from spikewright.errors import DataError
+from spikewright.frames import COUNTER_VALUES
 from spikewright.image import CoreImage
 from spikewright.manifest import Population
-from spikewright.target import Report
+from spikewright.target import Report, no_timer
 
-__all__ = ["MOST_WATCHED", "Chunk", "Monitored", "Step", "Watched", "chunks", "open_steps", "watch"]
+if TYPE_CHECKING:
+    from spikewright.runtime.device import Device
+
+__all__ = [
+    "MOST_WATCHED",
+    "Chunk",
+    "Monitored",
+    "Step",
+    "Watched",
+    "chunks",
+    "open_device",
+    "open_steps",
+    "paced_chunks",
+    "watch",
+]
 
 MOST_WATCHED = 16
 """Membranes that are shown at most."""
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int32]
-Step = Callable[[Bools, bool], tuple[Bools, Ints | None]]
+Step = Callable[[Bools, bool], tuple[Bools, Ints]]
 """Runs ``bool[T, axons]`` on from the present state, or from a cleared one if the second argument
-is true; gives ``bool[T, neurons]`` and, if they are recorded, membranes ``int32[T, neurons]``."""
+is true; gives ``bool[T, neurons]``, and the membranes that it records, ``int32[T, watched]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,8 @@ class Monitored:
     samples, timesteps : int
         Of the whole run; timesteps of one sample.
     watched : tuple of Watched
+    period_s : float or None
+        Of the device's timer [s], if timesteps begin on its ticks.
     """
 
     image: CoreImage
@@ -56,6 +73,7 @@ class Monitored:
     samples: int
     timesteps: int
     watched: tuple[Watched, ...] = ()
+    period_s: float | None = None
 
     @cached_property
     def populations(self) -> tuple[Population, ...]:
@@ -78,6 +96,7 @@ class Monitored:
             "target": self.target,
             "samples": self.samples,
             "timesteps": self.timesteps,
+            "period_s": self.period_s,
             "populations": [
                 {"name": p.name, "first": p.first, "count": p.count} for p in self.populations
             ],
@@ -99,6 +118,7 @@ class Monitored:
             "spikes": [np.flatnonzero(row).tolist() for row in chunk.spikes],
             "rates": {name: round(rate, 6) for name, rate in self.rates(chunk.spikes).items()},
             "v": {w.name: chunk.v[:, k].tolist() for k, w in enumerate(self.watched)},
+            "overruns": chunk.overruns,
         }
 
 
@@ -113,12 +133,15 @@ class Chunk:
     spikes : bool[T, neurons]
     v : int32[T, watched]
         Membrane potentials of the watched neurons after each timestep.
+    overruns : int
+        Ticks that the sample missed, with its last timestep; 0 before.
     """
 
     sample: int
     timestep: int
     spikes: Bools
     v: Ints
+    overruns: int = 0
 
 
 def watch(image: CoreImage, text: str) -> tuple[Watched, ...]:
@@ -154,7 +177,11 @@ def watch(image: CoreImage, text: str) -> tuple[Watched, ...]:
 
 @contextmanager
 def open_steps(
-    target: str, image: CoreImage, *, record_v: bool = False, report: Report | None = None
+    target: str,
+    image: CoreImage,
+    *,
+    neurons: Sequence[int] = (),
+    report: Report | None = None,
 ) -> Iterator[Step]:
     """Load an image on a target that is run in steps until the block ends.
 
@@ -163,8 +190,8 @@ def open_steps(
     target : str
         ``golden``, ``verilator``, ``virtual``, or a serial port.
     image : CoreImage
-    record_v : bool
-        Give membranes too.
+    neurons : sequence of int
+        Whose membranes to record.
     report : callable
         Told when a model has to be compiled first.
 
@@ -173,57 +200,75 @@ def open_steps(
     LinkError, BoardError, SpecError, ToolError
         As the target itself.
     """
-    with ExitStack() as held:
-        if target == "golden":
-            yield _golden(image, record_v)
-        elif target == "verilator":
-            from spikewright.sim.verilator import CoreSimulator
+    chosen = list(neurons)
 
-            core = held.enter_context(CoreSimulator(image.spec, report=report))
+    def of_chosen(spikes: Bools, v: Ints | None) -> tuple[Bools, Ints]:
+        return spikes, np.zeros((len(spikes), 0), np.int32) if v is None else v[:, chosen]
+
+    if target == "golden":
+        from spikewright.sim.golden import GoldenModel
+
+        model = GoldenModel(image)
+
+        def predict(spikes: Bools, clear: bool) -> tuple[Bools, Ints]:
+            if clear:
+                model.clear()
+            run = model.run(spikes[None], bool(chosen))
+            return of_chosen(run.spikes[0], None if run.v is None else run.v[0])
+
+        yield predict
+    elif target == "verilator":
+        from spikewright.sim.verilator import CoreSimulator
+
+        with CoreSimulator(image.spec, report=report) as core:
             core.load(image)
 
-            def simulate(spikes: Bools, clear: bool) -> tuple[Bools, Ints | None]:
+            def simulate(spikes: Bools, clear: bool) -> tuple[Bools, Ints]:
                 if clear:
                     core.clear()
-                run = core.run(spikes, record=("v",) if record_v else ())
-                return run.spikes, run.v if record_v else None
+                run = core.run(spikes, record=("v",) if chosen else ())
+                return of_chosen(run.spikes, run.v if chosen else None)
 
             yield simulate
-        else:
-            from spikewright.runtime.board import SerialTarget
+    else:
+        with open_device(target, image, report=report) as device:
 
-            port = target
-            if target == "virtual":
-                from spikewright.sim.virtual import VirtualBoard
-
-                port = held.enter_context(VirtualBoard(image.spec, report=report)).path
-            device = held.enter_context(SerialTarget(port).device)
-            device.load(image)
-
-            def drive(spikes: Bools, clear: bool) -> tuple[Bools, Ints | None]:
-                run = device.run(spikes, clear=clear, record_v=record_v)
-                return run.spikes, run.v
+            def drive(spikes: Bools, clear: bool) -> tuple[Bools, Ints]:
+                run = device.run(spikes, clear=clear, record_v=chosen or False)
+                return run.spikes, np.zeros((len(spikes), 0), np.int32) if run.v is None else run.v
 
             yield drive
 
 
-def _golden(image: CoreImage, record_v: bool) -> Step:
-    from spikewright.sim.golden import GoldenModel
+@contextmanager
+def open_device(
+    target: str, image: CoreImage, *, report: Report | None = None
+) -> Iterator["Device"]:
+    """Load an image on a board, ``virtual`` or at a serial port, until the block ends.
 
-    model = GoldenModel(image)
+    Raises
+    ------
+    SpikewrightError
+        A target that is no board.
+    LinkError, BoardError, SpecError, ToolError
+        As the board itself.
+    """
+    if target in ("golden", "verilator"):
+        raise no_timer(target)
+    from spikewright.runtime.board import SerialTarget
 
-    def step(spikes: Bools, clear: bool) -> tuple[Bools, Ints | None]:
-        if clear:
-            model.clear()
-        run = model.run(spikes[None], record_v)
-        return run.spikes[0], None if run.v is None else run.v[0]
+    with ExitStack() as held:
+        port = target
+        if target == "virtual":
+            from spikewright.sim.virtual import VirtualBoard
 
-    return step
+            port = held.enter_context(VirtualBoard(image.spec, report=report)).path
+        device = held.enter_context(SerialTarget(port).device)
+        device.load(image)
+        yield device
 
 
-def chunks(
-    step: Step, stimulus: Bools, size: int, watched: tuple[Watched, ...] = (), pace_s: float = 0.0
-) -> Iterator[Chunk]:
+def chunks(step: Step, stimulus: Bools, size: int, pace_s: float = 0.0) -> Iterator[Chunk]:
     """Run samples, each from a cleared state, some timesteps at a time.
 
     Parameters
@@ -232,18 +277,42 @@ def chunks(
     stimulus : bool[samples, timesteps, axons]
     size : int
         Timesteps at a time; fewer at the end of a sample.
-    watched : tuple of Watched
-        Neurons whose membranes are in the chunks; they need a step that records them.
     pace_s : float
         Least time of a timestep [s]. Lost time is not made up for.
     """
-    neurons = [w.neuron for w in watched]
     due = time.monotonic()
     for sample, inputs in enumerate(stimulus):
         for first in range(0, len(inputs), size):
-            spikes, v = step(inputs[first : first + size], first == 0)
-            shown = np.zeros((len(spikes), 0), np.int32) if v is None else v[:, neurons]
-            yield Chunk(sample, first, spikes, shown)
+            yield Chunk(sample, first, *step(inputs[first : first + size], first == 0))
             now = time.monotonic()
-            due = max(due + pace_s * len(spikes), now)
+            due = max(due + pace_s * min(size, len(inputs) - first), now)
             time.sleep(due - now)
+
+
+def paced_chunks(
+    device: "Device", stimulus: Bools, period_s: float, neurons: Sequence[int] = ()
+) -> Iterator[Chunk]:
+    """Run samples, each from a cleared state, and give timesteps as the board's timer goes.
+
+    Parameters
+    ----------
+    device : Device
+        With an image.
+    stimulus : bool[samples, timesteps, axons]
+    period_s : float
+        Between the beginnings of timesteps [s].
+    neurons : sequence of int
+        Whose membranes to record.
+    """
+    before = device.counters()["overruns"]
+    for sample, inputs in enumerate(stimulus):
+        chunk = None
+        for part in device.live(inputs, record_v=list(neurons) or False, period_s=period_s):
+            v = np.zeros((len(part.spikes), 0), np.int32) if part.v is None else part.v
+            chunk = Chunk(sample, part.timestep, part.spikes, v)
+            if chunk.timestep + len(v) < len(inputs):
+                yield chunk
+        after = device.counters()["overruns"]  # known when the sample is over
+        if chunk is not None:
+            yield replace(chunk, overruns=(after - before) % COUNTER_VALUES)
+        before = after

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +10,12 @@ import typer
 
 from spikewright.arguments import ImageFile, Spikes
 from spikewright.console import Console
+from spikewright.pacing import Period, too_short
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from spikewright.monitored import Chunk, Monitored
 
 __all__ = ["monitor"]
@@ -41,6 +45,7 @@ def monitor(
         int | None,
         typer.Option(min=1, max=4096, help="Timesteps at a time. [default: 16, fewer by --pace]"),
     ] = None,
+    period: Period = None,
     web: Annotated[
         bool, typer.Option("--web", help="In a browser page of this machine; it starts the run.")
     ] = False,
@@ -51,15 +56,17 @@ def monitor(
     """Show spikes, rates and chosen membranes while a run goes on; --json: one line a chunk."""
     if port is not None and not web:
         raise typer.BadParameter("--port is the page's: it needs --web.")
+    if period is not None and (pace or chunk):
+        raise typer.BadParameter("--period is the board's own: without --pace and --chunk.")
     from spikewright.files import fit_spikes, read_spikes
     from spikewright.image import CoreImage
-    from spikewright.monitored import Monitored, chunks, open_steps, watch
+    from spikewright.monitored import Monitored, watch
 
     core = CoreImage.load(image)
     stimulus = fit_spikes(read_spikes(spikes), core)
     watched = watch(core, v) if v is not None else ()
     samples, timesteps, _ = stimulus.shape
-    watching = Monitored(core, target, samples, timesteps, watched)
+    watching = Monitored(core, target, samples, timesteps, watched, period)
     if chunk is None:
         chunk = max(1, min(_MOST_TIMESTEPS, int(_LOOK_S / pace))) if pace else _MOST_TIMESTEPS
     with ExitStack() as held:
@@ -69,17 +76,40 @@ def monitor(
 
             page = held.enter_context(MonitorPage(watching, port or 0))
             _say(console, {"url": page.url}, page.url)
-        step = held.enter_context(
-            open_steps(target, core, record_v=bool(watched), report=console.note)
-        )
+        found = _chunks(console, watching, held, stimulus, chunk, pace)
         if page is not None:
             console.note("Open this page to start the run; Ctrl-C ends it.")
             page.wait()
         show = _view(console, watching, held, is_page=page is not None)
-        for done in chunks(step, stimulus, chunk, watched, pace):
+        for done in found:
             show(done)
             if page is not None:
                 page.show(done)
+
+
+def _chunks(
+    console: Console,
+    watching: "Monitored",
+    held: ExitStack,
+    stimulus: "npt.NDArray[np.bool_]",
+    size: int,
+    pace_s: float,
+) -> "Iterator[Chunk]":
+    """The run, which begins with the first of them."""
+    from spikewright.monitored import chunks, open_device, open_steps, paced_chunks
+
+    core, target, period_s = watching.image, watching.target, watching.period_s
+    neurons = [w.neuron for w in watching.watched]
+    if period_s is None:
+        step = held.enter_context(open_steps(target, core, neurons=neurons, report=console.note))
+        return chunks(step, stimulus, size, pace_s)
+    from spikewright.runtime.pace import check_period
+
+    check_period(period_s)
+    device = held.enter_context(open_device(target, core, report=console.note))
+    if warning := too_short(core, period_s, device.clock_hz):
+        console.note(warning)
+    return paced_chunks(device, stimulus, period_s, neurons)
 
 
 def _view(

@@ -24,6 +24,7 @@ __all__ = [
     "check_plastic",
     "check_rewards",
     "check_spikes",
+    "no_timer",
     "not_plastic",
     "open_target",
 ]
@@ -253,11 +254,16 @@ class RealTimeTarget(LearningTarget, Protocol):
 def able_to_pace(target: Target) -> RealTimeTarget:
     """The target, if it has a timer. Raises :class:`SpikewrightError` if not."""
     if not isinstance(target, RealTimeTarget):
-        raise SpikewrightError(
-            f"Target {target.name!r} runs timesteps as fast as it can: it has no timer.",
-            hint="Run with a period on target 'virtual' or a board.",
-        )
+        raise no_timer(target.name)
     return target
+
+
+def no_timer(name: str) -> SpikewrightError:
+    """The error of whoever asks a target without a timer for a period."""
+    return SpikewrightError(
+        f"Target {name!r} runs timesteps as fast as it can: it has no timer.",
+        hint="Run with a period on target 'virtual' or a board.",
+    )
 
 
 def able_to_learn(target: Target) -> LearningTarget:

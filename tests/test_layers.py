@@ -18,12 +18,12 @@ FRONT = (
     *("arguments", "board_checks", "building", "checks", "cli", "compilation", "console"),
     *("cost", "devices", "doctor", "fitting", "flashing", "inspection", "learnbench"),
     *("learned", "learned_figures", "learned_report", "linkbench", "monitor_page"),
-    *("monitor_terminal", "monitored", "monitoring", "summary", "teaching"),
+    *("monitor_terminal", "monitored", "monitoring", "pacing", "running", "summary", "teaching"),
 )
 """Modules of the command line: they may import anything, and nothing imports them."""
 LIGHT = (
     *("arguments", "building", "compilation", "console", "devices", "doctor", "errors"),
-    *("flashing", "inspection", "monitoring", "teaching"),
+    *("flashing", "inspection", "monitoring", "pacing", "running", "teaching"),
 )
 """What the command line imports before it knows the subcommand."""
 HDL_USERS = re.compile(r"sim/(model|verilator|virtual|cocotb_\w+)\.py")

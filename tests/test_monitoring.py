@@ -25,16 +25,20 @@ from browser import CHROMIUM, a_tab
 from commands import COMMAND, Cli, process
 from pages import Page
 
-from spikewright import monitor_page
+from spikewright import monitor_page, monitor_terminal
 from spikewright.cli import main
 from spikewright.errors import DataError, ImageError, LinkError
 from spikewright.files import read_spikes
+from spikewright.frames import Command, Status
 from spikewright.image import CoreImage
 from spikewright.manifest import Manifest
 from spikewright.monitor_page import MonitorPage
 from spikewright.monitor_terminal import MonitorView, braille, sparkline
-from spikewright.monitored import Chunk, Monitored, chunks, open_steps, watch
+from spikewright.monitored import Chunk, Monitored, chunks, open_steps, paced_chunks, watch
+from spikewright.runtime.device import Device
+from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.golden import GoldenTarget
+from spikewright.sim.line import SimulatedPort
 from spikewright.target import RunResult
 
 HOSTILE = "<img src=x onerror=\"document.title='mine'\">\x1b[2J"
@@ -110,8 +114,8 @@ def test_chunks_are_the_whole_run(
     watched = watch(image, V)
     assert wanted.v is not None
     neurons = [w.neuron for w in watched]
-    with open_steps(target, image, record_v=True) as step:
-        found = list(chunks(step, stimulus, size, watched))
+    with open_steps(target, image, neurons=neurons) as step:
+        found = list(chunks(step, stimulus, size))
     starts = range(0, 20, size)
     assert [(c.sample, c.timestep) for c in found] == list(itertools.product(range(3), starts))
     assert np.array_equal(np.concatenate([c.spikes for c in found]), np.vstack([*wanted.spikes]))
@@ -122,7 +126,7 @@ def test_chunks_are_the_whole_run(
 
 def test_without_membranes_none_are_recorded(image: CoreImage, stimulus: Any) -> None:
     with open_steps("golden", image) as step:
-        assert step(stimulus[0], True)[1] is None
+        assert step(stimulus[0], True)[1].shape == (20, 0)
         assert [c.v.shape for c in chunks(step, stimulus[:1], 20)] == [(20, 0)]
 
 
@@ -132,9 +136,9 @@ def test_a_pace_is_kept_and_lost_time_is_not_made_up(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     durations = iter([0.1, 9.0, 0.1, 0.1])
 
-    def step(spikes: Any, clear: bool) -> tuple[Any, None]:
+    def step(spikes: Any, clear: bool) -> tuple[Any, Any]:
         clock[0] += next(durations)
-        return spikes, None
+        return spikes, np.zeros((len(spikes), 0), np.int32)
 
     ends = [clock[0] for _ in chunks(step, np.zeros((1, 16, 4), np.bool_), 4, pace_s=0.5)]
     assert ends == pytest.approx([0.1, 11.0, 11.1, 13.1])
@@ -203,6 +207,58 @@ def test_a_pace_makes_chunks_short(cli: Cli, files: Path) -> None:
     assert len(cli(*arguments(files, "--pace", "0.02")).splitlines()) == 3 * 20 / 5
 
 
+def test_a_period_is_the_boards(cli: Cli, files: Path, wanted: RunResult) -> None:
+    """Timesteps come in the requests that run them: at 1 ms, up to six; overruns with the last."""
+    text = cli(*arguments(files, "--target", "virtual", "--period", "200us", "--json"))
+    found = [json.loads(line) for line in text.splitlines()]
+    spikes = [fired for chunk in found for fired in chunk["spikes"]]
+    assert spikes == [np.flatnonzero(row).tolist() for row in np.vstack([*wanted.spikes])]
+    assert [c["sample"] for c in found if c["timestep"] == 0] == [0, 1, 2]
+    assert {c["overruns"] for c in found} == {0}
+    for target in ("golden", "verilator"):
+        message = cli.error(*arguments(files, "--target", target, "--period", "1ms"))
+        assert f"Target {target!r} runs timesteps as fast as it can" in message
+    assert "without --pace" in cli.error(
+        *arguments(files, "--period", "1ms", "--pace", "0.1"), code=2
+    )
+    assert "must be in [100 us, 10000 us]" in cli.error(*arguments(files, "--period", "20us"))
+
+
+class Late(DeviceModel):
+    """Lets 2.5 ms go by before the second RUN of each sample: two ticks of a millisecond."""
+
+    runs = 0
+
+    def _do(self, code: int, payload: bytes) -> tuple[Status, bytes]:
+        is_run = code == Command.RUN and payload[4:6] != bytes(2)
+        self.runs = 0 if code == Command.CLEAR else self.runs + is_run
+        self.timeline.time += is_run and self.runs == 2 and self.link.clock_hz // 400
+        return super()._do(code, payload)
+
+
+def test_overruns_are_shown(image: CoreImage, stimulus: Any, wanted: RunResult) -> None:
+    watched = watch(image, V)
+    neurons = [w.neuron for w in watched]
+    console = rich.console.Console(file=io.StringIO(), width=100, height=30)
+    samples, timesteps, _ = stimulus.shape
+    watching = Monitored(image, "board", samples, timesteps, watched, 1e-3)
+    view = MonitorView(watching, console)
+    with Device(SimulatedPort(Late(image.spec))) as device:
+        device.load(image)
+        found = list(paced_chunks(device, stimulus, 1e-3, neurons))
+    for chunk in found:
+        view.show(chunk)
+    with console.capture() as drawn:
+        console.print(view)
+    assert "6 overruns" in drawn.get().splitlines()[0]
+    assert [c.overruns for c in found if c.overruns] == [2, 2, 2]
+    lasts = [monitor_terminal.line(watching, c).endswith("  2 overruns") for c in found]
+    assert lasts == [c.timestep + len(c.spikes) == timesteps for c in found]
+    assert wanted.v is not None
+    v = np.concatenate([c.v for c in found])
+    assert np.array_equal(v, np.vstack([*wanted.v[:, :, neurons]]))
+
+
 def test_wrong_usage(cli: Cli, files: Path) -> None:
     assert "--web" in cli.error(*arguments(files, "--port", 8000), code=2)
     assert "hidden[0] to hidden[5]" in cli.error(*arguments(files, "--v", "3x"))
@@ -229,8 +285,8 @@ def frame(image: CoreImage, stimulus: Any, width: int, height: int, v: str = V) 
     console = rich.console.Console(file=io.StringIO(), width=width, height=height)
     samples, timesteps, _ = stimulus.shape
     view = MonitorView(Monitored(image, "golden", samples, timesteps, watched), console)
-    with open_steps("golden", image, record_v=True) as step:
-        for chunk in chunks(step, stimulus, 7, watched):
+    with open_steps("golden", image, neurons=[w.neuron for w in watched]) as step:
+        for chunk in chunks(step, stimulus, 7):
             view.show(chunk)
     with console.capture() as drawn:
         console.print(view)

@@ -92,7 +92,8 @@ def test_results_are_those_on_demand_and_the_pace_ends_with_the_run() -> None:
     assert commands[:3] == [Command.CLEAR, Command.PACE, Command.COUNTERS]
     assert commands[-1] is Command.PACE
     assert commands.count(Command.PACE) == 2
-    assert max(sizes) == 6  # of 1 ms each: 50 ms are under way in 8 requests
+    assert max(sizes) <= 6  # of 1 ms each: 50 ms are under way in 8 requests
+    assert max(sizes) > min(size for size in sizes if size)  # what may come is learned by and by
     assert sum(sizes) == len(spikes)
     assert model.timeline.period == 0
     assert (paced.spikes == plain.spikes).all()
@@ -137,7 +138,7 @@ def test_a_host_that_is_late() -> None:
         model.before = think
         paced = device.run(spikes, period_s=1e-3)
     assert (paced.spikes == plain.spikes).all()
-    runs = [n for n, (command, _) in enumerate(model.log) if command is Command.RUN]
+    runs = [n for n, (_, count) in enumerate(model.log) if count]
     pauses = sum(n % 3 == 2 for n in runs[1:])
     assert pauses > 2
     assert paced.counters["overruns"] == 2 * pauses
