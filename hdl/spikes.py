@@ -118,7 +118,7 @@ class SpikeEncoder(wiring.Component):
             "idle": Out(1),
             "room": Out(1),
             "o": Out(stream.Signature(8)),
-            "level": Out(range(self._depth + 1)),
+            "level": Out(range(self._depth + 2)),
         })
 
     def elaborate(self, platform: object) -> Module:
@@ -128,14 +128,15 @@ class SpikeEncoder(wiring.Component):
         # One deeper than what comes: it takes its first entry out only a cycle after the second.
         m.submodules.groups = groups = SyncFIFOBuffered(width=layout.size, depth=spec.groups + 1)
         m.submodules.ring = ring = SyncFIFOBuffered(width=8, depth=self._depth)
+        # A block RAM's output comes late in its cycle: it gets a register before it goes anywhere.
         m.d.comb += [
-            self.o.valid.eq(ring.r_rdy),
-            self.o.payload.eq(ring.r_data),
-            ring.r_en.eq(self.o.ready),
-            self.level.eq(ring.level),
+            ring.r_en.eq(~self.o.valid | self.o.ready),
+            self.level.eq(ring.level + self.o.valid),
         ]
+        with m.If(ring.r_en):
+            m.d.sync += [self.o.valid.eq(ring.r_rdy), self.o.payload.eq(ring.r_data)]
         m.d.sync += [
-            self.room.eq(ring.level <= self._depth - worst_timestep_bytes(spec)),
+            self.room.eq(self.level <= self._depth - worst_timestep_bytes(spec)),
             groups.w_en.eq(
                 self.spikes.en
                 & (self.spikes.group >= self.first_group)
