@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from spikewright.spec import CoreSpec, index_width
 
-from .layouts import chosen, delayed, group_of, part_bits, part_width
+from .layouts import chosen, delayed, following, group_of, part_bits, part_width
 from .rows import weight_word
 
 __all__ = ["Accumulators", "acc_lanes", "lanes_a_memory"]
@@ -32,8 +32,15 @@ def lanes_a_memory(spec: CoreSpec) -> int:
 class Accumulators(wiring.Component):
     """Add weight words to the accumulators of their groups, one word a cycle.
 
-    A ring of ``delay_slots`` slots. Latency from a word to the memory 4 cycles; sums that are still
-    on their way are forwarded, so that words for the same group may follow each other at once.
+    A ring of ``delay_slots`` slots. Latency from a word to the memory 4 cycles at most; sums that
+    are still on their way are forwarded, so that words for the same group may follow each other at
+    once.
+
+    Parameters
+    ----------
+    spec : CoreSpec
+    near : bool
+        As for the core.
 
     Members
     -------
@@ -53,8 +60,10 @@ class Accumulators(wiring.Component):
         Set a group's accumulators in one slot to zero, a cycle later.
     """
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, *, near: bool = False) -> None:
         self._spec = spec
+        self._near = near
+        self._late = 1 if near else 2
         group = index_width(spec.groups)
         slot = index_width(spec.delay_slots)
         super().__init__({
@@ -83,8 +92,11 @@ class Accumulators(wiring.Component):
 
         slot_now = Signal.like(self.slot)
         m.d.comb += slot_now.eq(self.slot + (self.word.group < self.first_open))
-        valid = Signal(3)
-        m.d.sync += valid.eq(Cat(self.word.valid, valid[0], valid[1] | self.zero_en))
+        late = self._late
+        valid = Signal(late + 1)
+        m.d.sync += valid.eq(
+            Cat(self.word.valid, valid[: late - 1], valid[late - 1] | self.zero_en)
+        )
         stored: list[Value] = []
         for bank in range(banks):
             delay = self.word.synapses[f"delay{bank}"] if spec.delay_bits else 0
@@ -108,27 +120,32 @@ class Accumulators(wiring.Component):
     def _bank(
         self, m: Module, bank: int, lanes: range, read: Signal, zero: Signal, valid: Signal
     ) -> list[Value]:
-        """Read, add, write: a stage each for address, memory output, and sum with write.
+        """Read, add, write: a stage each for address, memory output, and sum with write; where all
+        is near, the memory's output goes into the sum.
 
         What the memories put out.
         """
-        spec = self._spec
         # Addresses are registered before they reach the memory, zeros and words by the same way.
-        # A word's sum is missing from the memory for the next two words: they add to it directly,
-        # the first of them from `total`, the second from `before`.
-        addresses = [Signal(len(read), name=f"address{bank}_{stage}") for stage in range(3)]
-        hits = Signal(2, name=f"hits{bank}")
-        from_total = Signal(name=f"from_total{bank}")
-        from_before = Signal(name=f"from_before{bank}")
-        m.d.sync += [
-            addresses[0].eq(read),
-            addresses[1].eq(addresses[0]),
-            addresses[2].eq(Mux(self.zero_en, zero, addresses[1])),
-            hits.eq(Cat(valid[0] & valid[k] & (addresses[0] == addresses[k]) for k in range(1, 3))),
-            Cat(from_total, from_before).eq(hits),
-        ]
+        # A word's sum is missing from the memory for the next words, as many as `late`: they add to
+        # it directly, each to the total of so many cycles before.
+        late = self._late
+        addresses = [Signal(len(read), name=f"address{bank}_{stage}") for stage in range(late + 1)]
+        hits = Cat(valid[0] & valid[k] & (addresses[0] == addresses[k]) for k in range(1, late + 1))
+        last = Mux(self.zero_en, zero, addresses[late - 1])
+        m.d.sync += Cat(addresses).eq(Cat(read, addresses[: late - 1], last))
+        follows = Value.cast(delayed(m, hits, late, f"follows{bank}_"))
+        old, new = self._memories(m, lanes, addresses[0], addresses[late], valid[late])
+        for lane, stored, total_now in zip(lanes, old, new, strict=True):
+            self._lane(m, lane, stored, total_now, follows)
+        return old
+
+    def _memories(
+        self, m: Module, lanes: range, read: Signal, written: Signal, en: Value
+    ) -> tuple[list[Value], list[Value]]:
+        """A bank's memories: what they put out and what is written to them, lane by lane."""
+        spec = self._spec
         old: list[Value] = []
-        new: list[Signal] = []
+        new: list[Value] = []
         for first in lanes[:: lanes_a_memory(spec)]:
             count = min(lanes_a_memory(spec), len(lanes))
             m.submodules[f"acc{first}"] = memory = Memory(
@@ -140,28 +157,36 @@ class Accumulators(wiring.Component):
             write_port = memory.write_port()
             read_port = memory.read_port()
             m.d.comb += [
-                read_port.addr.eq(addresses[0]),
+                read_port.addr.eq(read),
                 read_port.en.eq(1),
-                write_port.addr.eq(addresses[2]),
-                write_port.en.eq(valid[2]),
+                write_port.addr.eq(written),
+                write_port.en.eq(en),
             ]
             old += [read_port.data[k] for k in range(count)]
             new += [write_port.data[k] for k in range(count)]
-        for lane, stored, total_now in zip(lanes, old, new, strict=True):
-            weights = [Signal(signed(spec.weight_bits), name=f"weight{lane}_{k}") for k in range(3)]
-            acc, total, before = (
-                Signal(signed(spec.acc_bits), name=f"{name}_{lane}")
-                for name in ("acc", "total", "before")
-            )
-            so_far = Mux(from_total, total, Mux(from_before, before, acc))
-            m.d.comb += total_now.eq(so_far + weights[2])
-            m.d.sync += [
-                Cat(weights).eq(Cat(self.word.synapses[f"weight{lane}"], weights)),
-                acc.eq(stored),
-                total.eq(total_now),
-                before.eq(total),
-            ]
-            # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
+        return old, new
+
+    def _lane(self, m: Module, lane: int, stored: Value, total_now: Value, follows: Value) -> None:
+        """Add one lane's weight to what is stored, or to a total that the word ``follows``."""
+        spec, late = self._spec, self._late
+        weights = [
+            Signal(signed(spec.weight_bits), name=f"weight{lane}_{k}") for k in range(late + 1)
+        ]
+        totals = [Signal(signed(spec.acc_bits), name=f"total{lane}_{k}") for k in range(late)]
+        m.d.sync += [
+            Cat(weights).eq(Cat(self.word.synapses[f"weight{lane}"], weights)),
+            Cat(totals).eq(Cat(total_now, totals)),
+        ]
+        # Both operands rest at zero: that is what `zero_en` writes, without a multiplexer.
+        with m.If(~self.adding):
+            m.d.sync += weights[late].eq(0)
+        so_far = stored
+        if not self._near:
+            so_far = following(m, stored, f"acc_{lane}")
             with m.If(~self.adding):
-                m.d.sync += [weights[2].eq(0), acc.eq(0)]
-        return old
+                m.d.sync += so_far.eq(0)
+        for follow, total in zip(follows[::-1], totals[::-1], strict=True):
+            so_far = Mux(follow, total, so_far)
+        if self._near:
+            so_far = Mux(following(m, self.adding, f"was_adding_{lane}"), so_far, 0)
+        m.d.comb += total_now.eq(so_far.as_signed() + weights[late])

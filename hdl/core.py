@@ -8,7 +8,7 @@ from spikewright.learning import REWARD_BITS
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import Accumulators
-from .layouts import Clocks, following, group_of, part_width, struct
+from .layouts import Clocks, following, group_of, part_width, passed_on, struct
 from .learning import connect_plasticity, connect_rows, connect_traces
 from .neuron import NeuronUpdate, neuron_state
 from .pending import PendingSources
@@ -68,6 +68,9 @@ class Core(wiring.Component):
     spec : CoreSpec
     clocks : Clocks
         Other than ``sync`` for a simulator alone.
+    near : bool
+        Leave out registers that are there only because memories lie all over a large part: for
+        slow clocks on small ones. Cycles stay the same.
 
     Members
     -------
@@ -93,9 +96,10 @@ class Core(wiring.Component):
         Only with a clock for the neurons, which may stop while this is low.
     """
 
-    def __init__(self, spec: CoreSpec, clocks: Clocks = _ONE_CLOCK) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks = _ONE_CLOCK, *, near: bool = False) -> None:
         self._spec = spec
         self._clocks = clocks
+        self._near = near
         super().__init__({
             "i_spikes": In(stream.Signature(index_width(spec.axons))),
             "step": In(1),
@@ -120,10 +124,10 @@ class Core(wiring.Component):
         m = Module()
         spec = self._spec
         m.submodules.pending = pending = PendingSources(spec)
-        m.submodules.rows = rows = RowFetch(spec, self._clocks)
-        m.submodules.accumulators = acc = Accumulators(spec)
+        m.submodules.rows = rows = RowFetch(spec, self._clocks, near=self._near)
+        m.submodules.accumulators = acc = Accumulators(spec, near=self._near)
         m.submodules.scheduler = scheduler = Scheduler(spec)
-        m.submodules.neurons = neurons = NeuronUpdate(spec, self._clocks)
+        m.submodules.neurons = neurons = NeuronUpdate(spec, self._clocks, near=self._near)
         wiring.connect(m, wiring.flipped(self.i_spikes), pending.i_axons)
         if not spec.plastic:
             wiring.connect(m, pending.o, rows.i)
@@ -235,19 +239,23 @@ class Core(wiring.Component):
             rows.weight_addr.eq(self.host.index),
             rows.weight_data.as_value().eq(self.host.w_data),
         ]
-        # The others have registers of their own, loaded by their own writes: they can stand near.
+        host = self._clocks.host
+        written = (self.host.w_en, self.host.index, self.host.w_data)
+        _, index, record = passed_on(m, written, "written", host, always=True)
         for target, name, code in (
             (rows, "descriptor", Region.DESCRIPTORS),
             (neurons, "level", Region.LEVELS),
             (neurons, "neuron", Region.NEURONS),
         ):
             chosen = self.host.w_en & (self.host.region == code)
-            m.d[self._clocks.host] += getattr(target, f"{name}_en").eq(chosen)
+            en, addr, data = (getattr(target, f"{name}_{port}") for port in ("en", "addr", "data"))
+            m.d[host] += en.eq(chosen)
+            if self._near:
+                m.d.comb += [addr.eq(index), data.as_value().eq(record)]
+                continue
+            # Each has registers of its own, loaded by its own writes: they can stand near it.
             with m.If(chosen):
-                m.d[self._clocks.host] += [
-                    getattr(target, f"{name}_addr").eq(self.host.index),
-                    getattr(target, f"{name}_data").as_value().eq(self.host.w_data),
-                ]
+                m.d[host] += [addr.eq(self.host.index), data.as_value().eq(self.host.w_data)]
         self._connect_reads(m, rows, acc, neurons, scheduler, state, random)
 
     def _load(self, m: Module, region: Region, register: ValueLike) -> Signal:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from amaranth.hdl import Array, Module, Signal, Value, ValueLike, signed, unsigned
+from amaranth.hdl import Array, Const, Module, Signal, Value, ValueLike, signed, unsigned
 from amaranth.lib import data
 
 from spikewright.layout import Layout
@@ -92,8 +92,11 @@ def delayed(m: Module, value: ValueLike, cycles: int, name: str) -> ValueLike:
     return value
 
 
-def passed_on(m: Module, write: Write, name: str, domain: str) -> Write:
-    """A memory's write a cycle later: enable, address, data. Registers load for writes only."""
+def passed_on(m: Module, write: Write, name: str, domain: str, *, always: bool = False) -> Write:
+    """A memory's write a cycle later: enable, address, data. Registers load for writes only, unless
+    they ``always`` do: equal ones may then become one.
+    """
     en, *rest = write
-    addr, data = (following(m, value, name, when=en, domain=domain) for value in rest)
+    when = Const(1) if always else en
+    addr, data = (following(m, value, name, when=when, domain=domain) for value in rest)
     return following(m, en, name, domain=domain), addr, data

@@ -26,9 +26,6 @@ from .winners import Winners
 
 __all__ = ["NeuronUpdate", "commit_layout", "neuron_state"]
 
-_NEAR = 2
-"""Lanes whose memories one register reaches."""
-
 
 def neuron_state(spec: CoreSpec) -> data.StructLayout:
     """A neuron's state but for its post trace."""
@@ -71,6 +68,8 @@ class NeuronUpdate(wiring.Component):
     ----------
     spec : CoreSpec
     clocks : Clocks
+    near : bool
+        As for the core.
 
     Members
     -------
@@ -103,9 +102,10 @@ class NeuronUpdate(wiring.Component):
         With ``adaptive_threshold``: thresholds move on, their offsets' decay.
     """
 
-    def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks, *, near: bool = False) -> None:
         self._spec = spec
         self._clocks = clocks
+        self._near = near
         memories = spec.memories
         part = part_width(spec)
         super().__init__({
@@ -312,7 +312,7 @@ class NeuronUpdate(wiring.Component):
         m.d.comb += lane_en.eq(self.neuron_en << self.neuron_addr[:lane_bits])
         early = (lane_en, self.neuron_addr[lane_bits:], self.neuron_data)
         later = last = early
-        if len(lanes) > _NEAR:
+        if not self._near:
             # Writes ripple from memory to memory, so that no register has to reach them all.
             later = passed_on(m, early, "written1", self._clocks.host)
             last = passed_on(m, later, "written2", self._clocks.host)

@@ -71,6 +71,8 @@ class RowFetch(wiring.Component):
     spec : CoreSpec
     clocks : Clocks
         ``host`` is that of the write ports.
+    near : bool
+        As for the core; without effect on one that learns.
 
     Members
     -------
@@ -100,8 +102,9 @@ class RowFetch(wiring.Component):
         Write port of the pre traces.
     """
 
-    def __init__(self, spec: CoreSpec, clocks: Clocks) -> None:
+    def __init__(self, spec: CoreSpec, clocks: Clocks, *, near: bool = False) -> None:
         self._spec = spec
+        self._near = near and not spec.plastic
         self._host = clocks.host
         memories = spec.memories
         group = index_width(spec.groups)
@@ -289,22 +292,27 @@ class RowFetch(wiring.Component):
         neuron groups have a memory of their own, so that the banks keep their widths, in step with
         the last bank, after which nothing waits for anything.
 
+        Where all is ``near``, the banks are read at once, in the cycle of the last one.
+
         The host's writes take the way of the reads' address, so that memories of one port do: the
         core is not busy meanwhile. What is learned is written while other words are read.
         """
         spec = self._spec
         written: Write = (self.weight_en, self.weight_addr, self.weight_data)
         domain = self._host
+        last = spec.weight_banks - 1
         if spec.plastic:
             written, domain = self._learned_or_loaded(m), "sync"
-        else:
+        elif self._near:
+            address = Value.cast(delayed(m, address, last, "address"))
+        if not spec.plastic:
             address = Mux(self.weight_en, self.weight_addr, address)
-        last = spec.weight_banks - 1
         for bank in range(spec.weight_banks):
-            written = passed_on(m, written, f"written{bank}", domain)
-            address = following(m, address, f"address{bank}")
-            layout = bank_layout(spec, bank)
-            self._memory(m, f"weights{bank}", layout, written, address, last - bank, domain)
+            if bank == 0 or not self._near:
+                written = passed_on(m, written, f"written{bank}", domain, always=self._near)
+                address = following(m, address, f"address_of_{bank}")
+            layout, ahead = bank_layout(spec, bank), 0 if self._near else last - bank
+            self._memory(m, f"weights{bank}", layout, written, address, ahead, domain)
         if spec.sparse:
             fields = spec.memories[Region.WEIGHTS].layout.fields
             layout = Layout(tuple(field for field in fields if field.name == "group"))

@@ -17,6 +17,9 @@ from .uart import UARTReceiver, UARTTransmitter
 
 __all__ = ["Top", "connect_core"]
 
+_NEAR_HZ = 30_000_000
+"""Up to this clock a signal reaches all of a part that is not large."""
+
 
 def connect_core(m: Module, decoder: CommandDecoder, core: Core, counters: Counters) -> None:
     """Wire a command processor to its core, all but the axon spikes, and the counters to both."""
@@ -94,7 +97,7 @@ class Top(wiring.Component):
         m.submodules.transmitter = transmitter = ReplyTransmitter(link)
         m.submodules.decoder = decoder = CommandDecoder(spec, link, build_id=self._build_id)
         m.submodules.counters = counters = Counters(spec)
-        m.submodules.core = core = Core(spec)
+        m.submodules.core = core = Core(spec, near=link.clock_hz <= _NEAR_HZ)
 
         wiring.connect(m, uart_rx.o, receiver.i)
         wiring.connect(m, receiver.o_frame, decoder.i_frame)

@@ -54,6 +54,8 @@ class CoreSimulator(Instance):
         Build so that :meth:`start_trace` can write waveforms of that format; slower.
     seed : int
         Of the content of uninitialized registers and memories.
+    near : bool
+        Build it as for a small part with a slow clock: see :class:`~spikewright.hdl.core.Core`.
     report : callable
         Given one line of text when a build takes longer than two seconds.
 
@@ -70,11 +72,12 @@ class CoreSimulator(Instance):
         optimize: Literal[1, 2, 3] = 1,
         trace: TraceFormat | None = None,
         seed: int = 1,
+        near: bool = False,
         report: Report | None = None,
     ) -> None:
         self._spec = spec
         self._timestep = 0
-        rtl = _core_rtl(spec)
+        rtl = _core_rtl(spec, near)
         self._fields = rtl.fields
         defines = {
             "LANES": spec.lanes,
@@ -371,7 +374,7 @@ class CoreRTL:
 
 
 @lru_cache(maxsize=16)
-def _core_rtl(spec: CoreSpec) -> CoreRTL:
+def _core_rtl(spec: CoreSpec, near: bool) -> CoreRTL:
     try:
         from spikewright.hdl.core import HOST_READ_LATENCY, STATE_LATENCY, Core
         from spikewright.hdl.emit import to_verilog
@@ -382,5 +385,5 @@ def _core_rtl(spec: CoreSpec) -> CoreRTL:
             f"The RTL needs the Python package {error.name!r}, which is not installed.",
             hint="Install it: pip install 'spikewright[fpga]'.",
         ) from None
-    verilog = to_verilog(Core(spec, Clocks("neurons", "host")), name="core")
+    verilog = to_verilog(Core(spec, Clocks("neurons", "host"), near=near), name="core")
     return CoreRTL(verilog, HOST_READ_LATENCY, STATE_LATENCY, state_fields(spec))

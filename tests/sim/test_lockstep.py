@@ -1,5 +1,7 @@
 """Golden model and RTL in lockstep: many specs, networks and stimuli, with random stalls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -102,3 +104,14 @@ def test_lockstep(number: int) -> None:
             seed += 1
     print(f"spec {number}: {compared} neuron-steps beside the drawn ones, {spikes} spikes")
     assert spikes > 0
+
+
+@pytest.mark.parametrize("number", [0, 3, 4, 7])
+def test_lockstep_near(number: int) -> None:
+    """As the core is built for small parts: nothing differs, cycles neither."""
+    spec = replace(SPECS[number], weight_words=min(SPECS[number].weight_words, 2048))
+    with CoreSimulator(spec, near=True) as simulator:
+        for seed in range(12):
+            case = draw_case((number, seed, 1), spec=spec, timesteps=50, samples=2)
+            report = lockstep(case.image, case.spikes, simulator, stall_seed=seed)
+            assert report.mismatch is None, f"{case}\nstall seed {seed}\n{report.mismatch}"
