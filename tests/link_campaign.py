@@ -28,8 +28,10 @@ from spikewright.sim.line import SimulatedPort
 from spikewright.sim.terminal import Line
 from spikewright.spec import CoreSpec
 
+CLOCK_HZ = 320_000
+"""So slow that timesteps are longer than the shortest period, and overruns a matter of course."""
 OTHER = CoreSpec(axons=4, neurons=4, lanes=2)
-LINK = LinkSpec(max_payload=128, window=8)
+LINK = LinkSpec(clock_hz=CLOCK_HZ, baud_hz=CLOCK_HZ // 4, max_payload=128, window=8)
 
 
 @dataclass

@@ -238,6 +238,7 @@ class OtherHost(Fault):
         lambda rng: Request(Command.READ, region=rng.randint(0, 6), index=0, count=1),
         lambda rng: Request(Command.WRITE, rng.randbytes(8), region=rng.randint(0, 6), index=0),
         lambda rng: Request(Command.RUN, b"\0", timestep=rng.randint(0, 8), count=1),
+        lambda rng: Request(Command.PACE, period=rng.choice((0, 40, 64))),
         lambda rng: Request(Command.LEARN, b"\0", timestep=rng.randint(0, 8), count=1, reward=5),
     )
 

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 from link_cases import Expected
 
 from spikewright.errors import SpikewrightError
@@ -12,6 +14,7 @@ from spikewright.runtime.link import Port
 from spikewright.runtime.protocol import Request
 
 BAUD_HZ = 1_000_000
+PERIOD_S = 1e-4
 
 
 class WrongError(Exception):
@@ -33,6 +36,8 @@ class Host:
     rng : Random
     trusts_board : bool
         Nobody else changes what the board learned.
+    is_model : bool
+        Timesteps alone take the device time: overruns are known.
     """
 
     def __init__(
@@ -42,12 +47,14 @@ class Host:
         rng: random.Random,
         *,
         trusts_board: bool = True,
+        is_model: bool = True,
     ) -> None:
         self.port = port
         self.case = case
         self.samples, self.timesteps = case.spikes.shape[:2]
         self.rng = rng
         self.trusts_board = trusts_board
+        self.is_model = is_model
         self.device: Device | None = None
         self.is_loaded = False
         self.sample = 0
@@ -65,7 +72,7 @@ class Host:
             return self.rng.choice((self.learn, self.learn, self.learned, self.hello, self.state))
         return self.rng.choice((
             *(self.run, self.run, self.go_on, self.go_on, self.state, self.weights),
-            *(self.hello, self.counters, self.record, self.again),
+            *(self.hello, self.counters, self.record, self.again, self.paced),
         ))
 
     def failed(self, error: SpikewrightError) -> None:
@@ -125,12 +132,20 @@ class Host:
         self.sample = self.rng.randrange(self.samples)
         self.check_run(0, self.rng.randint(1, self.timesteps), record_v=self.rng.random() < 0.2)
 
+    def paced(self) -> None:
+        """In a period that some timesteps do not keep."""
+        self.sample = self.rng.randrange(self.samples)
+        end = self.rng.randint(1, self.timesteps)
+        self.check_run(0, end, period_s=PERIOD_S * self.rng.choice((1, 1, 5)))
+
     def go_on(self) -> None:
         if self.at in (-1, self.timesteps):
             return self.run()
         return self.check_run(self.at, self.rng.randint(self.at + 1, self.timesteps))
 
-    def check_run(self, first: int, end: int, *, record_v: bool = False) -> None:
+    def check_run(
+        self, first: int, end: int, *, record_v: bool = False, period_s: float | None = None
+    ) -> None:
         assert self.device
         if self.groups is None:
             self.device.record()
@@ -138,7 +153,7 @@ class Host:
         part = self.case.spikes[self.sample, first:end]
         clear = first == 0 and (self.at != 0 or self.rng.random() < 0.5)
         self.at = -1
-        run = self.device.run(part, clear=clear, record_v=record_v)
+        run = self.device.run(part, clear=clear, record_v=record_v, period_s=period_s)
         self.at = end
         wanted, here = self.case.results, (self.sample, slice(first, end))
         spikes = wanted.spikes[here].copy()
@@ -155,6 +170,14 @@ class Host:
         }
         found = {name: run.counters[name] for name in counted}
         expect(found == counted, f"counters {found}, not {counted}")
+        period = round((period_s or 0) * self.device.clock_hz)
+        self.check_overruns(run.counters["overruns"], wanted.cycles[here][:-1], period)
+
+    def check_overruns(self, found: int, cycles: npt.NDArray[np.int64], period: int) -> None:
+        """Ticks that timesteps of so many cycles miss; or more, on a board, where all takes time."""
+        least = int((np.maximum(1, -(-cycles // period)) - 1).sum()) if period else 0
+        is_right = found == least if self.is_model or not period else found >= least
+        expect(is_right, f"{found} overruns in {period} cycles, not {least}")
 
     def learn(self) -> None:
         assert self.device

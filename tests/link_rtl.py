@@ -217,7 +217,7 @@ class RTL(Closing):
         tally = Tally()
         started, first, first_byte = time.monotonic(), self.line.frames, self.line.bytes
         self.line.fault = fault
-        host = Host(self.port, self.case, rng, trusts_board=name not in FOREIGN)
+        host = Host(self.port, self.case, rng, trusts_board=name not in FOREIGN, is_model=False)
         with patch("spikewright.runtime.session.secrets.randbelow", rng.randrange):
             while fault.count < faults and self.line.frames - first < most_frames:
                 attempt(host, tally)

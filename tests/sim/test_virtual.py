@@ -404,3 +404,37 @@ def test_board_and_device_model_answer_the_same(board: VirtualBoard, seed: int) 
                 draw.timestep = 0
             draw.timestep = reply.head.get("timestep", draw.timestep)
     assert len(answered) > 20
+
+
+def test_real_time(board: VirtualBoard) -> None:
+    """Results of a run on demand; a period a timestep; a late host's ticks; and no time after."""
+    case, period = a_case(), 10_000
+    spikes = case.spikes[0]
+    with Device(PatientPort(board.path, LINK.baud_hz)) as device:
+        device.load(case.image)
+        plain = device.run(spikes)
+        before = board.cycles
+        paced = device.run(spikes, period_s=period / device.clock_hz)
+        overruns = paced.counters["overruns"]
+        assert board.cycles - before > (len(spikes) - 1 + overruns) * period
+        assert (paced.spikes == plain.spikes).all()
+        assert paced.counters | {"overruns": 0} == plain.counters
+        request = device.session.request
+        request(Request(Command.CLEAR, cycles=SPEC.clear_cycles))
+        request(Request(Command.PACE, period=period))
+        before = device.counters()["overruns"]
+        earliest = board.cycles
+        request(Request(Command.RUN, timestep=0, count=1))
+        latest = board.cycles
+        while board.cycles < latest + 20 * period:  # time goes by, without a byte
+            time.sleep(0.001)
+        late = board.cycles
+        request(Request(Command.RUN, timestep=1, count=1))
+        missed = device.counters()["overruns"] - before
+        assert (late - latest) // period - 1 <= missed <= (board.cycles - earliest) // period
+        request(Request(Command.PACE, period=0))
+        request(Request(Command.RUN, timestep=2, count=1))
+        assert device.counters()["overruns"] - before == missed
+    end = board.cycles
+    while end != (end := board.cycles):
+        time.sleep(0.1)
