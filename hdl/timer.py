@@ -11,7 +11,7 @@ from .layouts import struct
 __all__ = ["MISSED", "TimestepTimer"]
 
 MISSED = MOST_MISSED.bit_length()
-"""Width of a count of missed ticks."""
+"""Width of a count of missed ticks; its top bit alone is their most."""
 
 
 class TimestepTimer(wiring.Component):
@@ -89,7 +89,7 @@ class TimestepTimer(wiring.Component):
         with m.Elif(~self.o_missed.valid):
             with m.If(tick):
                 m.d.sync += missed.eq(missed + 1)
-            with m.If(missed == MOST_MISSED):
+            with m.If(missed[-1]):
                 m.d.sync += self.running.eq(0)
         with m.If(self.pace):
             m.d.sync += [period.eq(self.period), is_paced.eq(is_long_enough)]

@@ -83,7 +83,7 @@ PERIOD_S = (100e-6, 10e-3)
 """Shortest and longest period of a timestep that hosts ask for [s]."""
 LEAST_PERIOD = 32
 """Shortest period that a timer counts [cycles], far below that."""
-MOST_MISSED = 1 << 16
+MOST_MISSED = 1 << 12
 """Ticks in a row that a timeline outlives."""
 
 
