@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from spikewright.errors import SpikewrightError
 from spikewright.files import write_whole
-from spikewright.frames import BITS_A_BYTE, LinkSpec
+from spikewright.frames import BITS_A_BYTE, LinkSpec, ring_bytes
 from spikewright.image import CoreImage
 from spikewright.runtime.coding import encode_spikes
 from spikewright.runtime.device import Device
@@ -23,7 +23,7 @@ from spikewright.sim.line import BridgedPort
 from spikewright.sim.timeline import TimelineClock
 from spikewright.spec import CoreSpec, Region
 
-__all__ = ["bits_a_spike", "main", "speed"]
+__all__ = ["bits_a_spike", "main", "shortest_period", "speed"]
 
 CLOCK_HZ = 96_000_000
 """Of the device: a multiple of both line rates."""
@@ -32,6 +32,8 @@ LINES = tuple((baud_hz, ms) for baud_hz in (1_000_000, 12_000_000) for ms in (1,
 LARGE = CoreSpec(axons=512, neurons=512, lanes=32)
 STREAM_BYTES = 400_000
 """Coded spikes of a stream, at least."""
+PERIODS_S = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
+"""Of timesteps in real time."""
 WANTED = 0.9
 WANTED_BITS = 12
 
@@ -86,6 +88,30 @@ def speed(
     }
 
 
+def shortest_period(
+    image: CoreImage, spikes: Bools, baud_hz: int, latency_s: float, link: LinkSpec
+) -> float | None:
+    """The shortest of ``PERIODS_S`` that is kept from a cleared state on, without an overrun [s].
+
+    Parameters
+    ----------
+    image, baud_hz, latency_s, link
+        As for :func:`speed`; the host takes no time.
+    spikes : bool[timesteps, axons]
+        Run in real time.
+    """
+    limits = LinkSpec(CLOCK_HZ, baud_hz, link.max_payload, link.window)
+    for period_s in PERIODS_S:
+        model = DeviceModel(image.spec, limits, room=ring_bytes(image.spec))
+        clock = TimelineClock(model.timeline, CLOCK_HZ)
+        port = BridgedPort(model, baud_hz, latency_s=latency_s, clock=clock)
+        with Device(port, baud_hz=baud_hz) as device:
+            device.load(image, verify=False)
+            if not device.run(spikes, period_s=period_s).counters["overruns"]:
+                return period_s
+    return None
+
+
 def bits_a_spike(image: CoreImage, spikes: Bools) -> float:
     """Bits of code a spike, timesteps included, of all that go in and come out.
 
@@ -129,6 +155,7 @@ def measure(image: CoreImage, spikes: Bools, link: LinkSpec) -> dict[str, Any]:
             "read_back": of_large["read back"],
             "load_small": of_digits["load"],
             "spikes": of_digits["spikes"],
+            "period_s": shortest_period(image, stream[:1000], baud_hz, ms / 1000, link),
             "retransmissions": of_large["retransmissions"] + of_digits["retransmissions"],
         })
     return {
@@ -144,12 +171,13 @@ def measure(image: CoreImage, spikes: Bools, link: LinkSpec) -> dict[str, Any]:
 
 def _show(figures: dict[str, Any]) -> None:
     print(f"Payload by line rate; load: {figures['load']}; small: {figures['load_small']}")
-    heads = ("load", "read back", "small load", "spikes")
+    heads = ("load", "read back", "small load", "spikes", "period")
     print(f"{'line':28}" + "".join(f"{head:>12}" for head in heads))
     for row in figures["lines"]:
         name = f"{row['baud_hz'] / 1e6:g} Mbaud, {row['latency_ms']} ms"
         ratios = (row["load"], row["read_back"], row["load_small"], row["spikes"])
-        print(f"{name:28}" + "".join(f"{ratio:12.1%}" for ratio in ratios))
+        period = f"{1e6 * row['period_s']:.0f} us" if row["period_s"] else "none"
+        print(f"{name:28}" + "".join(f"{ratio:12.1%}" for ratio in ratios) + f"{period:>12}")
     print(
         f"bits a spike, timesteps included: {figures['bits_a_spike']:.2f} (at most {WANTED_BITS})"
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spikewright.frames import LinkSpec
-from spikewright.linkbench import bits_a_spike, main, speed
+from spikewright.linkbench import PERIODS_S, bits_a_spike, main, shortest_period, speed
 from spikewright.sim.bench import busy_network, layered_network
 from spikewright.spec import CoreSpec
 
@@ -37,3 +37,15 @@ def test_spikes_take_few_bits() -> None:
 def test_limits_that_no_device_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--window", "3"]) == 1
     assert "window must be a power of two" in capsys.readouterr().err
+
+
+def test_periods_that_lines_keep() -> None:
+    """The faster line keeps the shorter one."""
+    spikes = np.random.default_rng(1).random((60, 64)) < 0.3
+    slow, fast = (
+        shortest_period(IMAGE, spikes, baud_hz, 0.016, LinkSpec())
+        for baud_hz in (1_000_000, 12_000_000)
+    )
+    assert slow is not None
+    assert fast is not None
+    assert PERIODS_S[0] <= fast < slow <= PERIODS_S[-1]
