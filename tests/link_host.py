@@ -174,7 +174,7 @@ class Host:
         self.check_overruns(run.counters["overruns"], wanted.cycles[here][:-1], period)
 
     def check_overruns(self, found: int, cycles: npt.NDArray[np.int64], period: int) -> None:
-        """Ticks that timesteps of so many cycles miss; or more, on a board, where all takes time."""
+        """Ticks that timesteps of so many cycles miss; more on a board, where all takes time."""
         least = int((np.maximum(1, -(-cycles // period)) - 1).sum()) if period else 0
         is_right = found == least if self.is_model or not period else found >= least
         expect(is_right, f"{found} overruns in {period} cycles, not {least}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from link_cases import plastic
 
 from spikewright.errors import BoardError, SpikewrightError
 from spikewright.frames import Command, LinkSpec, Status, worst_timestep_bytes
@@ -197,6 +198,28 @@ def test_a_run_that_is_left_early_must_be_cleared() -> None:
         plain = device.run(spikes)
         assert model.timeline.period == 0
     assert (plain.spikes == GoldenModel(image).run(spikes[None]).spikes[0]).all()
+
+
+def test_learning_in_real_time() -> None:
+    """Weights and spikes are those learned on demand; each reward has requests of its own."""
+    lesson = plastic(1)
+    images, results = [], []
+    for period_s in (None, 1e-4):
+        model = DeviceModel(lesson.image.spec, LinkSpec(clock_hz=320_000, baud_hz=80_000))
+        target = SerialTarget(SimulatedPort(model))
+        target.load(lesson.image)
+        results.append(
+            target.run(lesson.spikes, learn=True, rewards=lesson.rewards, period_s=period_s)
+        )
+        images.append(target.learned_image().id)
+        target.close()
+    assert images[0] == images[1] == lesson.learned[len(lesson.spikes) - 1, lesson.spikes.shape[1]]
+    assert (results[1].spikes == lesson.results.spikes).all()
+    cycles = lesson.results.cycles[:, :-1]
+    missed = (np.maximum(1, -(-cycles // 32)) - 1).sum(axis=1)
+    assert missed.any()
+    assert results[1].overruns is not None
+    assert results[1].overruns.tolist() == missed.tolist()
 
 
 def test_going_on_begins_a_timeline() -> None:
