@@ -28,7 +28,7 @@ from .replies import ReplyWriter
 from .runner import TimestepRunner
 from .sequence import SequenceCheck
 from .spikes import SpikeEncoder
-from .timer import MISSED, TimestepTimer
+from .timer import MISSED
 from .transmitter import SEND, Reply
 
 __all__ = ["CommandDecoder"]
@@ -60,7 +60,6 @@ class _Parts:
     runner: TimestepRunner
     encoder: SpikeEncoder
     writer: ReplyWriter
-    timer: TimestepTimer
 
     def request(self, command: Command) -> data.View:
         """The head register as that command's fixed head."""
@@ -90,7 +89,7 @@ class CommandDecoder(wiring.Component):
     counters : Out
         :class:`CounterPort`.
     o_missed
-        As in :class:`TimestepTimer`.
+        As in :class:`TimestepRunner`.
     o_spikes, step, clear, busy, spikes, host
         As in :class:`Core`: i_spikes, and so on.
     learn, reward : Out(1), Out(signed(8))
@@ -139,8 +138,9 @@ class CommandDecoder(wiring.Component):
             self._execute(m, parts)
             self._load(m, parts)
             self._run(m, parts)
-        is_idle = fsm.ongoing("idle") & ~self.i_frame.valid & ~parts.timer.running
-        m.d.comb += self.active.eq(~is_idle)
+        m.d.comb += self.active.eq(
+            ~fsm.ongoing("idle") | self.i_frame.valid | parts.runner.has_timeline
+        )
         return m
 
     def _parts(self, m: Module) -> _Parts:
@@ -148,9 +148,8 @@ class CommandDecoder(wiring.Component):
         m.submodules.sequence = sequence = SequenceCheck(link)
         m.submodules.load = load = ImageLoad()
         m.submodules.records = records = RecordAccess(spec, link)
-        m.submodules.runner = runner = TimestepRunner(spec)
+        m.submodules.runner = runner = TimestepRunner(spec, link)
         m.submodules.writer = writer = ReplyWriter(spec, link, build_id=self._build_id)
-        m.submodules.timer = timer = TimestepTimer(link)
         encoder = SpikeEncoder(spec)
         m.submodules.encoder = ResetInserter(self.clear)(encoder)
         most = max(_PARSED.values())
@@ -170,19 +169,18 @@ class CommandDecoder(wiring.Component):
             runner=runner,
             encoder=encoder,
             writer=writer,
-            timer=timer,
         )
 
     def _connect(self, m: Module, parts: _Parts) -> None:
         """Wire everything that needs no state."""
         frame = self.i_frame.payload
         runner, encoder, records, writer = parts.runner, parts.encoder, parts.records, parts.writer
-        read, timer = parts.request(Command.READ), parts.timer
+        read = parts.request(Command.READ)
         wiring.connect(m, records.host, wiring.flipped(self.host))
         wiring.connect(m, writer.counters, wiring.flipped(self.counters))
         wiring.connect(m, encoder.o, writer.i_spikes)
         wiring.connect(m, runner.o_axons, wiring.flipped(self.o_spikes))
-        wiring.connect(m, timer.o_missed, wiring.flipped(self.o_missed))
+        wiring.connect(m, runner.o_missed, wiring.flipped(self.o_missed))
         m.d.comb += [
             parts.sequence.sequence.eq(frame.sequence),
             parts.sequence.hello.eq(parts.is_hello),
@@ -197,11 +195,8 @@ class CommandDecoder(wiring.Component):
             runner.busy.eq(self.busy),
             runner.idle.eq(encoder.idle),
             runner.room.eq(encoder.room),
-            runner.go.eq(timer.go),
-            timer.period.eq(parts.request(Command.PACE).period),
-            timer.stop.eq(self.clear),
-            timer.reset.eq(parts.sequence.opened),
-            timer.step.eq(runner.step),
+            runner.period.eq(parts.request(Command.PACE).period),
+            runner.on_demand.eq(parts.sequence.opened),
             self.step.eq(runner.step),
             encoder.spikes.eq(self.spikes),
             encoder.end.eq(runner.flush),
@@ -243,7 +238,7 @@ class CommandDecoder(wiring.Component):
             Status.NO_IMAGE: frame.command.matches(*RUNS) & ~parts.load.valid,
             Status.BAD_ADDRESS: (frame.command == Command.RECORD)
             & (parts.record_end > self._spec.groups),
-            Status.BAD_PERIOD: (frame.command == Command.PACE) & parts.timer.refused,
+            Status.BAD_PERIOD: (frame.command == Command.PACE) & parts.runner.refused,
         }
         m.d.sync += [
             is_known.eq(0),
@@ -338,7 +333,7 @@ class CommandDecoder(wiring.Component):
                 with m.Case(Command.CLEAR):
                     m.next = "clear"
                 with m.Case(Command.PACE):
-                    m.d.comb += parts.timer.pace.eq(1)
+                    m.d.comb += parts.runner.pace.eq(1)
 
     def _load(self, m: Module, parts: _Parts) -> None:
         """Records in and out, the end of a load, and clearing."""

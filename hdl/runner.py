@@ -4,11 +4,12 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from spikewright.frames import REQUEST_PAYLOADS, Command, Status
+from spikewright.frames import REQUEST_PAYLOADS, Command, LinkSpec, Status
 from spikewright.spec import CoreSpec, index_width
 
 from .layouts import struct
 from .spikes import SpikeDecoder
+from .timer import MISSED, TimestepTimer
 
 __all__ = ["TimestepRunner"]
 
@@ -23,6 +24,7 @@ class TimestepRunner(wiring.Component):
     Parameters
     ----------
     spec : CoreSpec
+    link : LinkSpec
 
     Members
     -------
@@ -35,7 +37,7 @@ class TimestepRunner(wiring.Component):
     status : Out
         ``OK``, ``BAD_SPIKES`` (nothing was run) or ``PAUSED`` (no ``room`` for another timestep).
     clear : In(1)
-        Forget spikes that were taken for the timestep to come.
+        Forget spikes that were taken for the timestep to come, and end the timeline.
     i : In(stream), 8 bits
         Coded spikes.
     end : In(1)
@@ -46,14 +48,17 @@ class TimestepRunner(wiring.Component):
         Axon spikes for the core.
     step, busy : Out(1), In(1)
         The core's.
-    go : In(1)
-        A timestep may begin.
+    period, refused, pace, on_demand : In, Out(1), In(1), In(1)
+        As in :class:`TimestepTimer`, ``on_demand`` being its ``reset``.
+    has_timeline, o_missed : Out(1), Out(stream)
+        Its ``running`` and ``o_missed``.
     idle, room, flush : In(1), In(1), Out(1)
         ``idle``, ``room`` and ``end`` of the :class:`SpikeEncoder`.
     """
 
-    def __init__(self, spec: CoreSpec) -> None:
+    def __init__(self, spec: CoreSpec, link: LinkSpec) -> None:
         self._spec = spec
+        self._link = link
         count = struct(REQUEST_PAYLOADS[Command.RUN])["count"].width
         super().__init__({
             "start": In(1),
@@ -67,7 +72,12 @@ class TimestepRunner(wiring.Component):
             "o_axons": Out(stream.Signature(index_width(spec.axons))),
             "step": Out(1),
             "busy": In(1),
-            "go": In(1),
+            "period": In(struct(REQUEST_PAYLOADS[Command.PACE])["period"].width),
+            "refused": Out(1),
+            "pace": In(1),
+            "on_demand": In(1),
+            "has_timeline": Out(1),
+            "o_missed": Out(stream.Signature(MISSED)),
             "idle": In(1),
             "room": In(1),
             "flush": Out(1),
@@ -76,6 +86,8 @@ class TimestepRunner(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.decoder = decoder = SpikeDecoder(self._spec)
+        m.submodules.timer = timer = TimestepTimer(self._link)
+        wiring.connect(m, timer.o_missed, wiring.flipped(self.o_missed))
         spike = decoder.o.payload
         left = Signal.like(self.count)
         none_left = Signal()
@@ -86,6 +98,13 @@ class TimestepRunner(wiring.Component):
             self.o_axons.payload.eq(spike.axon),
             decoder.i.payload.eq(self.i.payload),
             decoder.restart.eq(self.clear),
+            timer.period.eq(self.period),
+            timer.pace.eq(self.pace),
+            timer.stop.eq(self.clear),
+            timer.reset.eq(self.on_demand),
+            timer.step.eq(self.step),
+            self.refused.eq(timer.refused),
+            self.has_timeline.eq(timer.running),
         ]
 
         def pass_bytes():
@@ -131,7 +150,7 @@ class TimestepRunner(wiring.Component):
                     m.next = "step"
                     with m.If(none_left):
                         m.next = "done"
-            with m.State("step"), m.If(self.go):
+            with m.State("step"), m.If(timer.go):
                 m.d.comb += [self.step.eq(1), decoder.restart.eq(1)]
                 m.d.sync += left.eq(left - 1)
                 m.next = "wait"
