@@ -60,6 +60,24 @@ def test_carry_and_what_happens_while_being_read() -> None:
         assert errors > 1 << 16
 
 
+def test_missed_ticks_wait_while_being_read() -> None:
+    with build_model(Counters(CoreSpec(axons=4, neurons=4, lanes=LANES)), trace=None) as model:
+        _reset(model)
+        model.io.port__read = 1
+        model.clock.tick(2 * ROUND)
+        model.io.i_missed__payload = 5
+        model.io.i_missed__valid = 1
+        for _ in range(2 * ROUND):
+            assert not model.io.i_missed__ready
+            model.clock.tick()
+        model.io.port__read = 0
+        while not model.io.i_missed__ready:
+            model.clock.tick()
+        model.clock.tick()
+        model.io.i_missed__valid = 0
+        assert _read(model) == [0] * len(LINES) + [5]
+
+
 def _reset(model: Model) -> None:
     for line in (*LINES, "i_missed__valid", "port__read", "port__position"):
         setattr(model.io, line, 0)
