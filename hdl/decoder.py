@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
+    REPLY,
     REQUEST,
     REQUEST_PAYLOADS,
     RUNS,
@@ -19,59 +20,50 @@ from spikewright.spec import CoreSpec, index_width
 
 from .core import HostPort
 from .counters import CounterPort
-from .layouts import struct
 from .load import ImageLoad
 from .pending import group_spikes
-from .receiver import frame_layout
+from .receiver import frame_length
 from .records import RecordAccess
-from .replies import ReplyWriter
+from .replies import Payload, ReplyWriter
+from .request import NUMBER_SIZE, RequestReader, head_of
 from .runner import TimestepRunner
-from .sequence import SequenceCheck
+from .sequence import SequenceCheck, Turn
+from .serial import SerialCounter
 from .spikes import SpikeEncoder
 from .timer import MISSED
-from .transmitter import SEND, Reply
+from .transmitter import Reply
 
 __all__ = ["CommandDecoder"]
-
-_OPEN_ENDED = (Command.WRITE, *RUNS)
-_PARSED = {
-    command: 0 if command is Command.COMMIT else layout.size
-    for command, layout in REQUEST_PAYLOADS.items()
-}
-"""Bytes of a payload that are taken into the head register; a COMMIT's go to :class:`ImageLoad`."""
 
 
 @dataclass(frozen=True)
 class _Parts:
     """What the states of the one state machine share."""
 
-    head: Signal
-    head_size: Signal
-    is_hello: Signal
-    verdict: Signal
     position: Signal
     status: Signal
     reply: Signal
-    at_timestep: Signal
-    record_end: Signal
+    payload: Signal
+    request: RequestReader
     sequence: SequenceCheck
+    timestep: SerialCounter
     load: ImageLoad
     records: RecordAccess
     runner: TimestepRunner
     encoder: SpikeEncoder
     writer: ReplyWriter
 
-    def request(self, command: Command) -> data.View:
-        """The head register as that command's fixed head."""
-        layout = struct(REQUEST_PAYLOADS[command])
-        return data.View(layout, self.head[: layout.size])
+    def head(self, command: Command) -> data.View:
+        """The request's head, of this command."""
+        return head_of(command, self.request.head)
 
 
 class CommandDecoder(wiring.Component):
     """Execute requests in the order of their sequence numbers, each exactly once.
 
-    One state machine takes a frame's head into a register, judges its sequence number and length,
-    executes it and writes the reply. Nothing is done before all of a request was found in order.
+    One state machine takes header and head of a request into registers, judges its sequence number
+    and length, executes it and writes the reply. Nothing is done before all of a request was found
+    in order.
 
     Parameters
     ----------
@@ -84,8 +76,8 @@ class CommandDecoder(wiring.Component):
     -------
     i_frame, i, end, mark, rewind
         As in :class:`FrameReceiver`.
-    sequence, o, o_send, locked
-        As in :class:`ReplyTransmitter`: sequence, i, i_send, locked.
+    slot, o, o_send, locked
+        As in :class:`ReplyTransmitter`: slot, i, i_send, locked.
     counters : Out
         :class:`CounterPort`.
     o_missed
@@ -105,14 +97,14 @@ class CommandDecoder(wiring.Component):
         self._link = link
         self._build_id = build_id
         super().__init__({
-            "i_frame": In(stream.Signature(frame_layout(link))),
+            "i_frame": In(stream.Signature(frame_length(link))),
             "i": In(stream.Signature(8)),
             "end": In(1),
             "mark": Out(1),
             "rewind": Out(1),
-            "sequence": Out(struct(REQUEST)["sequence"].shape),
+            "slot": Out(range(link.window)),
             "o": Out(stream.Signature(8)),
-            "o_send": Out(stream.Signature(SEND)),
+            "o_send": Out(stream.Signature(Reply)),
             "locked": In(1),
             "counters": Out(CounterPort()),
             "o_missed": Out(stream.Signature(MISSED)),
@@ -132,12 +124,12 @@ class CommandDecoder(wiring.Component):
         m = Module()
         parts = self._parts(m)
         self._connect(m, parts)
-        self._look_up(m, parts)
         with m.FSM() as fsm:
-            self._parse(m, parts)
+            self._judge(m, parts)
             self._execute(m, parts)
             self._load(m, parts)
             self._run(m, parts)
+            self._reply(m, parts)
         m.d.comb += self.active.eq(
             ~fsm.ongoing("idle") | self.i_frame.valid | parts.runner.has_timeline
         )
@@ -145,25 +137,23 @@ class CommandDecoder(wiring.Component):
 
     def _parts(self, m: Module) -> _Parts:
         spec, link = self._spec, self._link
+        m.submodules.request = request = RequestReader(spec, link)
         m.submodules.sequence = sequence = SequenceCheck(link)
         m.submodules.load = load = ImageLoad()
         m.submodules.records = records = RecordAccess(spec, link)
         m.submodules.runner = runner = TimestepRunner(spec, link)
         m.submodules.writer = writer = ReplyWriter(spec, link, build_id=self._build_id)
-        encoder = SpikeEncoder(spec)
+        encoder, timestep = SpikeEncoder(spec), SerialCounter()
         m.submodules.encoder = ResetInserter(self.clear)(encoder)
-        most = max(_PARSED.values())
+        m.submodules.timestep = ResetInserter(self.clear | load.begin)(timestep)
         return _Parts(
-            head=Signal(8 * most, name="head"),
-            head_size=Signal(range(most + 1), name="head_size"),
-            is_hello=Signal(name="is_hello"),
-            verdict=Signal(Status, name="verdict"),
-            position=Signal(range(max(_PARSED.values()) + 1), name="position"),
+            position=Signal(range(REPLY.size), name="position"),
             status=Signal(Status, name="status"),
             reply=Signal(Reply, name="reply"),
-            at_timestep=Signal(name="at_timestep"),
-            record_end=Signal(17, name="record_end"),
+            payload=Signal(Payload, name="payload"),
+            request=request,
             sequence=sequence,
+            timestep=timestep,
             load=load,
             records=records,
             runner=runner,
@@ -173,145 +163,106 @@ class CommandDecoder(wiring.Component):
 
     def _connect(self, m: Module, parts: _Parts) -> None:
         """Wire everything that needs no state."""
-        frame = self.i_frame.payload
         runner, encoder, records, writer = parts.runner, parts.encoder, parts.records, parts.writer
-        read = parts.request(Command.READ)
+        request = parts.request
+        read, write_size = parts.head(Command.READ), REQUEST_PAYLOADS[Command.WRITE].size
         wiring.connect(m, records.host, wiring.flipped(self.host))
         wiring.connect(m, writer.counters, wiring.flipped(self.counters))
         wiring.connect(m, encoder.o, writer.i_spikes)
         wiring.connect(m, runner.o_axons, wiring.flipped(self.o_spikes))
         wiring.connect(m, runner.o_missed, wiring.flipped(self.o_missed))
         m.d.comb += [
-            parts.sequence.sequence.eq(frame.sequence),
-            parts.sequence.hello.eq(parts.is_hello),
-            records.request.write.eq(frame.command == Command.WRITE),
+            parts.sequence.i.eq(self.i.payload),
+            parts.sequence.hello.eq(request.is_hello),
+            request.length.eq(self.i_frame.payload),
+            request.loading.eq(parts.load.loading),
+            request.image_valid.eq(parts.load.valid),
+            request.timestep.eq(parts.timestep.byte),
+            parts.timestep.turn.eq(request.turn_timestep | writer.turn_timestep),
+            self.slot.eq(request.slot),
+            records.request.write.eq(request.command == Command.WRITE),
             records.request.region.eq(read.region),
             records.request.index.eq(read.index),
-            records.request.length.eq(frame.length - REQUEST_PAYLOADS[Command.WRITE].size),
+            records.request.length.eq(self.i_frame.payload - (REQUEST.size + write_size)),
             records.request.count.eq(read.count),
-            runner.count.eq(parts.request(Command.RUN).count),  # and LEARN's
+            runner.count.eq(parts.head(Command.RUN).count),  # and LEARN's
             runner.clear.eq(self.clear),
             runner.end.eq(self.end),
             runner.busy.eq(self.busy),
             runner.idle.eq(encoder.idle),
             runner.room.eq(encoder.room),
-            runner.period.eq(parts.request(Command.PACE).period),
-            runner.on_demand.eq(parts.sequence.opened),
+            runner.period.eq(parts.head(Command.PACE).period),
+            request.refused.eq(runner.refused),
             self.step.eq(runner.step),
+            parts.timestep.count.eq(runner.step),
             encoder.spikes.eq(self.spikes),
             encoder.end.eq(runner.flush),
-            writer.command.eq(frame.command),
+            writer.command.eq(request.command),
             writer.first.eq(parts.sequence.expected),
+            writer.timestep.eq(parts.timestep.byte),
             writer.image_valid.eq(parts.load.valid),
             writer.image_id.eq(parts.load.image_id),
+            parts.load.turn.eq(writer.turn_image_id),
             writer.level.eq(encoder.level),
             self.image_valid.eq(parts.load.valid),
-            self.sequence.eq(frame.sequence),
-            self.o_send.payload.reply.eq(parts.reply),
-            self.o_send.payload.command.eq(frame.command),
-            self.o_send.payload.status.eq(parts.status),
-            self.o_send.payload.expected.eq(parts.sequence.expected),
+            self.o_send.payload.eq(parts.reply),
         ]
-        for sink in (runner.i, records.i, parts.load.i_write, parts.load.i_commit):
+        for sink in (request.i, runner.i, records.i, parts.load.i_write, parts.load.i_commit):
             m.d.comb += sink.payload.eq(self.i.payload)
         if self._spec.plastic:
-            m.d.sync += self.learn.eq(frame.command == Command.LEARN)
-            m.d.comb += self.reward.eq(parts.request(Command.LEARN).reward)
-        with m.If(self.step):
-            m.d.sync += writer.timestep.eq(writer.timestep + 1)
-        with m.If(self.clear | parts.load.begin):
-            m.d.sync += writer.timestep.eq(0)
+            m.d.sync += self.learn.eq(request.command == Command.LEARN)
+            m.d.comb += self.reward.eq(parts.head(Command.LEARN).reward)
 
-    def _look_up(self, m: Module, parts: _Parts) -> None:
-        """Judge length and command: there two cycles after frame and head, before "execute"."""
-        frame = self.i_frame.payload
-        record = parts.request(Command.RECORD)
-        run = parts.request(Command.RUN)
-        is_known = Signal()
-        length_fits = Signal()
-        refusals = {
-            Status.BAD_COMMAND: ~is_known,
-            Status.BAD_LENGTH: ~length_fits,
-            Status.NOT_LOADING: frame.command.matches(Command.WRITE, Command.COMMIT)
-            & ~parts.load.loading,
-            Status.NOT_PLASTIC: (frame.command == Command.LEARN) & (not self._spec.plastic),
-            Status.NO_IMAGE: frame.command.matches(*RUNS) & ~parts.load.valid,
-            Status.BAD_ADDRESS: (frame.command == Command.RECORD)
-            & (parts.record_end > self._spec.groups),
-            Status.BAD_PERIOD: (frame.command == Command.PACE) & parts.runner.refused,
-        }
-        m.d.sync += [
-            is_known.eq(0),
-            length_fits.eq(0),
-            parts.head_size.eq(0),
-            parts.is_hello.eq((frame.command == Command.HELLO) & length_fits),
-            parts.at_timestep.eq(run.timestep == parts.writer.timestep),
-            parts.record_end.eq(record.first_group + record.group_count),
-            parts.verdict.eq(Status.OK),
-        ]
-        with m.Switch(frame.command):
-            for command, layout in REQUEST_PAYLOADS.items():
-                with m.Case(command):
-                    m.d.sync += [
-                        is_known.eq(1),
-                        parts.head_size.eq(_PARSED[command]),
-                        length_fits.eq(
-                            frame.length >= layout.size
-                            if command in _OPEN_ENDED
-                            else frame.length == layout.size
-                        ),
-                    ]
-        for status, is_due in reversed(refusals.items()):
-            with m.If(is_due):
-                m.d.sync += parts.verdict.eq(status)
-
-    def _parse(self, m: Module, parts: _Parts) -> None:
-        """Take the head of the payload, then judge the sequence number."""
-        sequence = parts.sequence
+    def _judge(self, m: Module, parts: _Parts) -> None:
+        """Take a request's head, then judge its sequence number."""
+        request, sequence = parts.request, parts.sequence
         with m.State("idle"):
-            m.d.sync += [parts.position.eq(0), parts.status.eq(Status.OK)]
-            m.d.sync += parts.reply.eq(Reply.NEW)
+            m.d.sync += [
+                parts.position.eq(0),
+                parts.status.eq(Status.OK),
+                parts.reply.eq(Reply.NEW),
+                parts.payload.eq(Payload.NONE),
+            ]
             with m.If(self.i_frame.valid):
-                m.next = "look up"
-        with m.State("look up"):
-            m.next = "parse"
-        with m.State("parse"):
-            with m.If(self.end | (parts.position == parts.head_size)):
+                m.d.comb += request.start.eq(1)
+                m.next = "take"
+        with m.State("take"):
+            m.d.comb += [
+                request.i.valid.eq(self.i.valid),
+                self.i.ready.eq(request.i.ready),
+                sequence.turn.eq(request.turn),
+                sequence.kind.eq(Turn.TAKE),
+            ]
+            with m.If(request.done):
                 m.next = "judge"
-            with m.Elif(self.i.valid):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [
-                    parts.head.word_select(parts.position, 8).eq(self.i.payload),
-                    parts.position.eq(parts.position + 1),
-                ]
         with m.State("judge"):
-            m.d.sync += parts.position.eq(0)
-            with m.If(~sequence.execute):
-                m.d.sync += parts.reply.eq(Mux(sequence.again, Reply.AGAIN, Reply.REFUSAL))
-                m.d.sync += parts.status.eq(Status.OUT_OF_ORDER)
+            with m.If(sequence.again):
+                m.d.sync += parts.reply.eq(Reply.AGAIN)
                 m.next = "send"
+            with m.Elif(~sequence.execute):
+                m.d.sync += [
+                    parts.reply.eq(Reply.REFUSAL),
+                    parts.status.eq(Status.OUT_OF_ORDER),
+                    parts.payload.eq(Payload.EXPECTED),
+                ]
+                with m.If(self.o_send.ready):
+                    m.next = "reply"
             with m.Elif(~self.locked):
                 # Only now is the slot of this reply free of the older one that it held.
                 m.next = "execute"
-        with m.State("send"):
-            m.d.comb += self.o_send.valid.eq(1)
-            with m.If(self.o_send.ready):
-                m.d.comb += self.i_frame.ready.eq(1)
-                m.d.comb += sequence.executed.eq(parts.reply == Reply.NEW)
-                m.next = "idle"
 
     def _execute(self, m: Module, parts: _Parts) -> None:
         """Do what takes no time, or branch."""
         load, encoder = parts.load, parts.encoder
         with m.State("execute"):
-            m.next = "send"
-            m.d.sync += parts.status.eq(parts.verdict)
-            with m.If(parts.verdict == Status.OK), m.Switch(self.i_frame.payload.command):
+            m.next = "reply"
+            m.d.sync += parts.status.eq(parts.request.verdict)
+            with m.If(parts.request.verdict == Status.OK), m.Switch(parts.request.command):
                 with m.Case(Command.HELLO):
-                    m.d.comb += [parts.sequence.opened.eq(1), load.abort.eq(1)]
-                    m.next = "reply"
+                    m.d.comb += [load.abort.eq(1), parts.runner.on_demand.eq(1)]
+                    m.d.sync += parts.payload.eq(Payload.HEAD)
                 with m.Case(Command.COUNTERS):
-                    m.next = "reply"
+                    m.d.sync += parts.payload.eq(Payload.HEAD)
                 with m.Case(Command.BEGIN):
                     m.d.comb += load.begin.eq(1)
                 with m.Case(Command.WRITE, Command.READ):
@@ -320,15 +271,16 @@ class CommandDecoder(wiring.Component):
                 with m.Case(Command.COMMIT):
                     m.next = "compare"
                 with m.Case(*RUNS):
-                    m.d.comb += [self.mark.eq(1), parts.runner.start.eq(parts.at_timestep)]
+                    m.d.comb += [self.mark.eq(1), parts.runner.start.eq(parts.request.at_timestep)]
+                    m.d.sync += parts.payload.eq(Payload.HEAD)
                     m.next = "run"
-                    with m.If(~parts.at_timestep):
+                    with m.If(~parts.request.at_timestep):
                         m.d.sync += parts.status.eq(Status.BAD_TIMESTEP)
                         m.next = "reply"
                 with m.Case(Command.RECORD):
                     m.d.sync += [
-                        encoder.first_group.eq(parts.request(Command.RECORD).first_group),
-                        encoder.end_group.eq(parts.record_end),
+                        encoder.first_group.eq(parts.head(Command.RECORD).first_group),
+                        encoder.end_group.eq(parts.request.record_end),
                     ]
                 with m.Case(Command.CLEAR):
                     m.next = "clear"
@@ -341,11 +293,12 @@ class CommandDecoder(wiring.Component):
         with m.State("check"):
             m.d.sync += parts.status.eq(records.status)
             with m.If(records.checked):
-                m.next = "send"
+                m.next = "reply"
                 with m.If(records.status == Status.OK):
                     m.d.comb += self.rewind.eq(records.request.write)
-                    m.next = "read"
+                    m.d.sync += parts.payload.eq(Payload.RECORDS)
                     with m.If(records.request.write):
+                        m.d.sync += parts.payload.eq(Payload.NONE)
                         m.next = "write"
         with m.State("write"):
             in_head = parts.position != REQUEST_PAYLOADS[Command.WRITE].size
@@ -358,9 +311,8 @@ class CommandDecoder(wiring.Component):
             with m.If(self.i.valid & self.i.ready & in_head):
                 m.d.sync += parts.position.eq(parts.position + 1)
             with m.If(self.end):
-                m.next = "send"
-        with m.State("read"):
-            self._pass_on(m, records)
+                m.d.sync += parts.position.eq(0)
+                m.next = "reply"
         with m.State("compare"):
             m.d.comb += [
                 load.i_commit.valid.eq(self.i.valid),
@@ -369,7 +321,7 @@ class CommandDecoder(wiring.Component):
             ]
             with m.If(self.end):
                 m.d.sync += parts.status.eq(Status.BAD_DIGEST)
-                m.next = "send"
+                m.next = "reply"
                 with m.If(load.good):
                     m.d.sync += [
                         parts.status.eq(Status.OK),
@@ -381,11 +333,11 @@ class CommandDecoder(wiring.Component):
             m.d.comb += self.clear.eq(1)
             m.next = "clearing"
         with m.State("clearing"), m.If(~self.busy):
-            m.next = "send"
+            m.next = "reply"
 
     def _run(self, m: Module, parts: _Parts) -> None:
-        """Run timesteps, and have payloads of replies written."""
-        runner, writer = parts.runner, parts.writer
+        """Run timesteps."""
+        runner = parts.runner
         with m.State("run"):
             m.d.comb += [
                 runner.i.valid.eq(self.i.valid),
@@ -395,11 +347,54 @@ class CommandDecoder(wiring.Component):
             m.d.sync += parts.status.eq(runner.status)
             with m.If(runner.done):
                 m.next = "reply"
+
+    def _reply(self, m: Module, parts: _Parts) -> None:
+        """Write the reply, and send it."""
+        request, sequence, writer = parts.request, parts.sequence, parts.writer
+        position = parts.position
+        is_number = position < NUMBER_SIZE
         with m.State("reply"):
-            m.d.comb += writer.start.eq(1)
-            m.next = "writing"
-        with m.State("writing"):
+            m.d.comb += [
+                self.o.valid.eq(1),
+                self.o.payload.eq(
+                    Mux(position == NUMBER_SIZE, parts.request.command, parts.status)
+                ),
+            ]
+            with m.If(is_number):
+                m.d.comb += [self.o.payload.eq(sequence.number), sequence.turn.eq(self.o.ready)]
+            with m.If((parts.reply == Reply.NEW) & ~request.is_hello):
+                m.d.comb += sequence.kind.eq(Turn.NEXT)
+            with m.If(self.o.ready):
+                m.d.sync += position.eq(position + 1)
+                with m.If(position == REPLY.size - 1):
+                    m.d.sync += position.eq(0)
+                    with m.Switch(parts.payload):
+                        with m.Case(Payload.NONE):
+                            m.next = "send"
+                        with m.Case(Payload.HEAD):
+                            m.d.comb += writer.start.eq(1)
+                            m.next = "head"
+                        with m.Case(Payload.RECORDS):
+                            m.next = "records"
+                        with m.Case(Payload.EXPECTED):
+                            m.next = "expected"
+        with m.State("head"):
             self._pass_on(m, writer)
+            m.d.comb += [sequence.turn.eq(writer.turn_first), sequence.kind.eq(Turn.OPEN)]
+        with m.State("records"):
+            self._pass_on(m, parts.records)
+        with m.State("expected"):
+            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(sequence.expected)]
+            m.d.comb += sequence.turn.eq(self.o.ready)
+            with m.If(self.o.ready):
+                m.d.sync += position.eq(position + 1)
+                with m.If(position == NUMBER_SIZE - 1):
+                    m.next = "send"
+        with m.State("send"):
+            m.d.comb += self.o_send.valid.eq(1)
+            with m.If(self.o_send.ready):
+                m.d.comb += self.i_frame.ready.eq(1)
+                m.next = "idle"
 
     def _pass_on(self, m: Module, part: RecordAccess | ReplyWriter) -> None:
         """Let a part give the payload of the reply; send it when the part is done."""

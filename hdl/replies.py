@@ -1,11 +1,10 @@
 """The payloads of replies: fixed heads, and coded spikes."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import (
-    HELLO_NONE,
     ID_SIZE,
     PROTOCOL_VERSION,
     REPLY_PAYLOADS,
@@ -17,16 +16,40 @@ from spikewright.frames import (
 from spikewright.spec import CoreSpec
 
 from .counters import CounterPort
-from .layouts import struct
 
-__all__ = ["ReplyWriter"]
+__all__ = ["RUN_PLACE", "Payload", "ReplyWriter"]
 
-_HELLO = struct(REPLY_PAYLOADS[Command.HELLO])
-_RUN = struct(REPLY_PAYLOADS[Command.RUN])
+_SIZES = {command: layout.size for command, layout in REPLY_PAYLOADS.items()}
+
+
+def _places() -> dict[str, range]:
+    """Where in HELLO's head its fields are, and RUN's ``pending`` behind them."""
+    places = {}
+    end = 0
+    for field in (*REPLY_PAYLOADS[Command.HELLO].fields, REPLY_PAYLOADS[Command.RUN].fields[-1]):
+        places[field.name] = range(end, end + field.width // 8)
+        end += field.width // 8
+    return places
+
+
+_PLACES = _places()
+RUN_PLACE = _PLACES["timestep"].start
+"""RUN's head is the timestep, with which HELLO's ends, and ``pending``."""
+
+
+class Payload(enum.Enum, shape=2):
+    """What follows the header of a reply."""
+
+    NONE = 0
+    HEAD = 1
+    """What :class:`ReplyWriter` writes."""
+    RECORDS = 2
+    EXPECTED = 3
+    """The expected number."""
 
 
 class ReplyWriter(wiring.Component):
-    """Write the payload of a reply to HELLO, COUNTERS, RUN or LEARN, three cycles a byte.
+    """Write the payload of a reply to HELLO, COUNTERS, RUN or LEARN, two cycles a byte.
 
     Parameters
     ----------
@@ -43,8 +66,11 @@ class ReplyWriter(wiring.Component):
         Of the reply, from a cycle before ``start``. All inputs must hold until done.
     done : Out(1)
         Nothing is being written.
-    first, image_valid, image_id, timestep : In
-        What the heads say, besides constants.
+    first, image_id, timestep : In(8)
+        Bytes of what the heads say, besides constants and ``image_valid``, lowest first.
+    turn_first, turn_image_id, turn_timestep : Out(1)
+        Go on to the next byte of it, as often as it has bytes.
+    image_valid : In(1)
     counters : Out
         :class:`CounterPort`.
     i_spikes, level : In(stream), In
@@ -58,21 +84,24 @@ class ReplyWriter(wiring.Component):
             raise ValueError(f"build_id must be {ID_SIZE} bytes, not {len(build_id)}")
         self._most = link.max_payload - REPLY_PAYLOADS[Command.RUN].size
         self._constants = {
-            "protocol": PROTOCOL_VERSION,
-            "window": link.window,
-            "max_payload": link.max_payload,
-            "spec_hash": int.from_bytes(bytes.fromhex(spec.hash)[:ID_SIZE], "little"),
-            "build_id": int.from_bytes(build_id, "little"),
-            "clock_hz": link.clock_hz,
+            "protocol": bytes([PROTOCOL_VERSION]),
+            "window": bytes([link.window]),
+            "max_payload": link.max_payload.to_bytes(2, "little"),
+            "spec_hash": bytes.fromhex(spec.hash)[:ID_SIZE],
+            "build_id": build_id,
+            "clock_hz": link.clock_hz.to_bytes(4, "little"),
         }
         super().__init__({
             "start": In(1),
             "command": In(8),
             "done": Out(1),
-            "first": In(_HELLO["first"].shape),
+            "first": In(8),
+            "turn_first": Out(1),
             "image_valid": In(1),
-            "image_id": In(_HELLO["image_id"].shape),
-            "timestep": In(_RUN["timestep"].shape),
+            "image_id": In(8),
+            "turn_image_id": Out(1),
+            "timestep": In(8),
+            "turn_timestep": Out(1),
             "counters": Out(CounterPort()),
             "i_spikes": In(stream.Signature(8)),
             "level": In(range(ring_bytes(spec) + 1)),
@@ -81,76 +110,86 @@ class ReplyWriter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        position = Signal(range(max(layout.size for layout in REPLY_PAYLOADS.values())))
+        runs = Signal()
+        is_counters = Signal()
+        place = Signal(range(_PLACES["pending"].stop))
         rest = Signal(range(self._most + 1))
-        byte, is_last = self._head(m, position)
-        is_counters = self.command == Command.COUNTERS
-        m.d.comb += self.counters.position.eq(position)
+        over = Signal(signed(len(self.level) + 1))
+        byte = Signal(8)
+        turn = Signal()
+        m.d.comb += self.counters.position.eq(place)
+        m.d.sync += [
+            runs.eq(self.command.matches(*RUNS)),
+            is_counters.eq(self.command == Command.COUNTERS),
+            over.eq(self.level - self._most),
+        ]
+        is_last = place == Mux(
+            runs,
+            _PLACES["pending"].stop - 1,
+            Mux(is_counters, _SIZES[Command.COUNTERS] - 1, _SIZES[Command.HELLO] - 1),
+        )
         with m.FSM() as fsm:
             with m.State("done"):
                 m.d.comb += self.done.eq(1)
                 m.d.sync += [
-                    position.eq(0),
-                    rest.eq(Mux(self.level > self._most, self._most, self.level)),
+                    place.eq(Mux(runs, RUN_PLACE, 0)),
+                    rest.eq(Mux(over < 0, self.level, self._most)),
                 ]
                 with m.If(self.start):
                     m.next = "fetch"
-            with m.State("fetch"):
-                with m.If(~is_counters | self.counters.ready):
-                    m.next = "head"
+            with m.State("fetch"), m.If(~is_counters | self.counters.ready):
+                m.next = "head"
             with m.State("head"):
-                m.d.sync += self.o.payload.eq(byte)
-                m.next = "head byte"
-            with m.State("head byte"):
-                m.d.comb += self.o.valid.eq(1)
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(byte)]
                 with m.If(self.o.ready):
-                    m.d.sync += position.eq(position + 1)
+                    m.d.comb += turn.eq(~is_counters)
+                    m.d.sync += place.eq(place + 1)
                     m.next = "fetch"
                     with m.If(is_last):
                         m.next = "done"
-                        with m.If(self.command.matches(*RUNS)):
+                        with m.If(runs):
                             m.next = "spikes"
             with m.State("spikes"):
-                m.d.sync += self.o.payload.eq(self.i_spikes.payload)
+                m.d.comb += self.o.payload.eq(self.i_spikes.payload)
                 with m.If(rest == 0):
                     m.next = "done"
-                with m.Elif(self.i_spikes.valid):
-                    m.d.comb += self.i_spikes.ready.eq(1)
-                    m.d.sync += rest.eq(rest - 1)
-                    m.next = "spike byte"
-            with m.State("spike byte"):
-                m.d.comb += self.o.valid.eq(1)
-                with m.If(self.o.ready):
-                    m.next = "spikes"
+                with m.Else():
+                    m.d.comb += [
+                        self.o.valid.eq(self.i_spikes.valid),
+                        self.i_spikes.ready.eq(self.o.ready),
+                    ]
+                    with m.If(self.i_spikes.valid & self.o.ready):
+                        m.d.sync += rest.eq(rest - 1)
         m.d.comb += self.counters.read.eq(is_counters & ~fsm.ongoing("done"))
+        self._head(m, place, is_counters, over, byte, turn)
         return m
 
-    def _head(self, m: Module, position: Signal) -> tuple[Signal, Signal]:
-        """The head's byte at a position, and whether it is the last."""
-        byte = Signal(8)
-        is_last = Signal()
-        hello = Signal(_HELLO)
-        run = Signal(_RUN)
-        m.d.sync += run.pending.eq(Mux(self.level > self._most, self.level - self._most, 0))
-        m.d.comb += [
-            *(hello[name].eq(value) for name, value in self._constants.items()),
-            hello.first.eq(self.first),
-            hello.image_valid.eq(self.image_valid),
-            hello.image_id.eq(Mux(self.image_valid, self.image_id, HELLO_NONE)),
-            hello.timestep.eq(self.timestep),
-            run.timestep.eq(self.timestep),
-        ]
-        heads = {
-            (Command.HELLO,): hello.as_value().word_select(position, 8),
-            (Command.COUNTERS,): self.counters.value,
-            RUNS: run.as_value().word_select(position, 8),
-        }
-        for commands, head_byte in heads.items():
-            chosen = Signal(name=f"is_{commands[0].name.lower()}")
-            m.d.sync += chosen.eq(self.command.matches(*commands))
-            with m.If(chosen):
-                m.d.comb += [
-                    byte.eq(head_byte),
-                    is_last.eq(position == REPLY_PAYLOADS[commands[0]].size - 1),
-                ]
-        return byte, is_last
+    def _head(
+        self,
+        m: Module,
+        place: Signal,
+        is_counters: Signal,
+        over: Signal,
+        byte: Signal,
+        turn: Signal,
+    ) -> None:
+        """The head's byte at a place; what it is of goes on with `turn`."""
+        pending = Mux(over < 0, 0, over)
+        with m.If(is_counters):
+            m.d.comb += byte.eq(self.counters.value)
+        with m.Else(), m.Switch(place):
+            for name, value in self._constants.items():
+                for where, constant in zip(_PLACES[name], value, strict=True):
+                    with m.Case(where):
+                        m.d.comb += byte.eq(constant)
+            for name in ("first", "image_id", "timestep"):
+                with m.Case(*_PLACES[name]):
+                    m.d.comb += [
+                        byte.eq(getattr(self, name)),
+                        getattr(self, f"turn_{name}").eq(turn),
+                    ]
+            with m.Case(*_PLACES["image_valid"]):
+                m.d.comb += byte.eq(self.image_valid)
+            for k, where in enumerate(_PLACES["pending"]):
+                with m.Case(where):
+                    m.d.comb += byte.eq(pending[8 * k :][:8])

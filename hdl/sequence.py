@@ -1,18 +1,35 @@
 """Which requests to execute: each sequence number of a session once, in order."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from spikewright.frames import REQUEST, LinkSpec
 
 from .layouts import struct
 
-__all__ = ["SequenceCheck"]
+__all__ = ["SequenceCheck", "Turn"]
+
+_NUMBER = struct(REQUEST)["sequence"].shape
+
+
+class Turn(enum.Enum, shape=2):
+    """What four turns do."""
+
+    SHOW = 0
+    """Nothing but to show the numbers."""
+    TAKE = 1
+    """Take the number of a request, and compare."""
+    OPEN = 2
+    """Open a session: the request's number is the opening one, and added to the expected one."""
+    NEXT = 3
+    """The request was executed: expect the next number."""
 
 
 class SequenceCheck(wiring.Component):
     """Judge sequence numbers, by the rules of the link's table.
+
+    The numbers turn by a byte at a time, lowest first; four turns lead back to where they were.
 
     Parameters
     ----------
@@ -20,63 +37,80 @@ class SequenceCheck(wiring.Component):
 
     Members
     -------
-    sequence : In
-        Of the request.
+    turn : In(1)
+        Go on to the next byte.
+    kind : In
+        :class:`Turn`, the same for all four.
+    i : In(8)
+        A byte of the request's number, in a turn to ``TAKE`` it.
+    number, expected : Out(8)
+        A byte of the request's number, and of the one to be executed next; in a turn to ``OPEN`` or
+        to the ``NEXT``, of the latter's new value.
     hello : In(1)
-        It is a HELLO of the right length; may come a cycle after ``sequence``.
+        The request is a HELLO of the right length.
     execute, again : Out(1)
-        What to do about it, two cycles later: execute it, or send its reply again. Neither: refuse.
-    expected : Out
-        The number that is to be executed next.
-    opened : In(1)
-        The HELLO is executed: it opens a session.
-    executed : In(1)
-        The request was executed, and its reply kept. ``hello`` still holds.
+        What to do about a request that was taken: execute it, or send its reply again. Neither:
+        refuse.
     """
 
     def __init__(self, link: LinkSpec) -> None:
         self._link = link
-        sequence = struct(REQUEST)["sequence"].shape
         super().__init__({
-            "sequence": In(sequence),
+            "turn": In(1),
+            "kind": In(Turn),
+            "i": In(8),
+            "number": Out(8),
+            "expected": Out(8),
             "hello": In(1),
             "execute": Out(1),
             "again": Out(1),
-            "expected": Out(sequence),
-            "opened": In(1),
-            "executed": In(1),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        number = Signal(_NUMBER)
+        expected = Signal(_NUMBER)
+        opening = Signal(_NUMBER)  # the number of the session's HELLO
+        place = Signal(range(len(number) // 8))
         kept = Signal(range(self._link.window + 1))
-        opening = Signal.like(self.sequence)  # the number of the session's HELLO
-        distance = Signal.like(self.sequence)
-        is_opening = Signal()
         is_open = Signal()
-        m.d.sync += [
-            distance.eq(self.expected - self.sequence),
-            is_opening.eq(self.sequence == opening),
+        carry = Signal()
+        borrow = Signal()
+        is_opening = Signal()
+        is_expected = Signal()
+        is_kept = Signal()
+
+        is_first = place == 0
+        takes, opens, counts = (self.kind == kind for kind in (Turn.TAKE, Turn.OPEN, Turn.NEXT))
+        total = Signal(9)
+        distance = Signal(9)
+        equal = Signal()
+        m.d.comb += [
+            total.eq(expected[:8] + Mux(opens, number[:8], 0) + Mux(is_first, counts, carry)),
+            distance.eq(expected[:8] - self.i - (borrow & ~is_first)),
+            equal.eq(distance[:8] == 0),
+            self.number.eq(number[:8]),
+            self.expected.eq(total),
+            self.execute.eq(Mux(self.hello, ~(is_open & is_opening), is_open & is_expected)),
+            self.again.eq(Mux(self.hello, is_open & is_opening & (kept == 0), is_kept)),
         ]
-        with m.If(self.hello):
+        with m.If(self.turn):
             m.d.sync += [
-                self.execute.eq(~is_open | ~is_opening),
-                self.again.eq(is_open & is_opening & (kept == 0)),
+                place.eq(place + 1),
+                number.eq(Cat(number[8:], Mux(takes, self.i, number[:8]))),
+                expected.eq(Cat(expected[8:], total[:8])),
+                opening.eq(Cat(opening[8:], Mux(opens, number[:8], opening[:8]))),
+                carry.eq(total[8]),
+                borrow.eq(distance[8]),
             ]
-        with m.Else():
-            m.d.sync += [
-                self.execute.eq(is_open & (distance == 0)),
-                self.again.eq((distance != 0) & (distance <= kept)),
-            ]
-        with m.If(self.opened):
-            m.d.sync += [
-                opening.eq(self.sequence),
-                is_open.eq(1),
-                self.expected.eq(self.expected + self.sequence),
-                kept.eq(0),
-            ]
-        with m.Elif(self.executed & ~self.hello):
-            m.d.sync += self.expected.eq(self.expected + 1)
-            with m.If(kept != self._link.window):
+            with m.If(takes):
+                m.d.sync += [
+                    is_opening.eq((opening[:8] == self.i) & (is_first | is_opening)),
+                    is_expected.eq(equal & (is_first | is_expected)),
+                    is_kept.eq(Mux(is_first, ~equal & (distance[:8] <= kept), equal & is_kept)),
+                ]
+            with m.If(opens):
+                m.d.sync += [is_open.eq(1), kept.eq(0)]
+            with m.If(counts & is_first & (kept != self._link.window)):
                 m.d.sync += kept.eq(kept + 1)
         return m

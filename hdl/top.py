@@ -114,7 +114,7 @@ class Top(wiring.Component):
             decoder.end.eq(receiver.end),
             receiver.mark.eq(decoder.mark),
             receiver.rewind.eq(decoder.rewind),
-            transmitter.sequence.eq(decoder.sequence),
+            transmitter.slot.eq(decoder.slot),
             decoder.locked.eq(transmitter.locked),
             counters.error.eq(receiver.error),
             self.image_valid.eq(decoder.image_valid),

@@ -1,7 +1,7 @@
 """Replies: kept for retransmission, and sent as frames."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -9,25 +9,22 @@ from spikewright.frames import CRC_SIZE, REPLY, LinkSpec
 
 from .cobs import LAST_BYTE, COBSEncoder
 from .crc import CRC32C
-from .layouts import struct
 
-__all__ = ["SEND", "FrameSender", "Reply", "ReplyTransmitter"]
+__all__ = ["FrameSender", "Reply", "ReplyTransmitter"]
+
+_REFUSAL_SIZE = 16
+"""Bytes at the end of a slot for a refusal, at least; a power of two."""
 
 
 class Reply(enum.Enum, shape=2):
     """What to send."""
 
     NEW = 0
-    """Keep this reply, with the payload that was written, and send it."""
+    """The reply that was written; it is kept."""
     AGAIN = 1
-    """Send the kept reply of this sequence number."""
+    """The one that was kept."""
     REFUSAL = 2
-    """Send this reply, with the expected number as payload, and do not keep it."""
-
-
-_SEQUENCE = struct(REPLY)["sequence"].shape
-SEND = data.StructLayout({"reply": Reply, "command": 8, "status": 8, "expected": _SEQUENCE})
-"""A reply to send; ``expected`` is the payload of a ``REFUSAL``."""
+    """The one that was written; it is not kept."""
 
 
 class FrameSender(wiring.Component):
@@ -36,7 +33,7 @@ class FrameSender(wiring.Component):
     Members
     -------
     i : In(stream), ``data`` and ``last``
-        The frame's body. A byte takes nine cycles, as the CRC does.
+        The frame's body. A byte takes eight cycles, as the CRC does.
     o : Out(stream), 8 bits
         Bytes for the line, the delimiter included.
     active : Out(1)
@@ -52,32 +49,39 @@ class FrameSender(wiring.Component):
         m.submodules.crc = crc = CRC32C()
         m.submodules.encoder = encoder = COBSEncoder()
         wiring.connect(m, encoder.o, wiring.flipped(self.o))
-        index = Signal(range(CRC_SIZE))
-        m.d.comb += crc.i.payload.eq(self.i.payload.data)
+        left = Signal(range(CRC_SIZE))
+        m.d.comb += [
+            crc.i.payload.eq(self.i.payload.data),
+            encoder.i.payload.data.eq(self.i.payload.data),
+        ]
         with m.FSM() as fsm:
             with m.State("body"):
                 m.d.comb += [
-                    encoder.i.payload.data.eq(self.i.payload.data),
-                    encoder.i.valid.eq(self.i.valid & crc.i.ready),
                     crc.i.valid.eq(self.i.valid & encoder.i.ready),
+                    encoder.i.valid.eq(self.i.valid & crc.i.ready),
                     self.i.ready.eq(crc.i.ready & encoder.i.ready),
                 ]
+                m.d.sync += left.eq(CRC_SIZE - 1)
                 with m.If(self.i.valid & self.i.ready & self.i.payload.last):
                     m.next = "crc"
             with m.State("crc"):
-                is_end = index == CRC_SIZE - 1
                 m.d.comb += [
-                    encoder.i.payload.data.eq(crc.crc.word_select(index, 8)),
-                    encoder.i.payload.last.eq(is_end),
-                    encoder.i.valid.eq(crc.i.ready),
+                    encoder.i.payload.data.eq(crc.crc[:8]),
+                    encoder.i.payload.last.eq(left == 0),
+                    encoder.i.valid.eq(1),
                 ]
-                with m.If(encoder.i.valid & encoder.i.ready):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(is_end):
+                with m.If(encoder.i.ready):
+                    m.next = "drain"
+            with m.State("drain"):
+                m.d.comb += [crc.i.valid.eq(1), crc.drain.eq(1)]
+                with m.If(crc.i.ready):
+                    m.d.sync += left.eq(left - 1)
+                    m.next = "crc"
+                    with m.If(left == 0):
                         m.d.comb += crc.clear.eq(1)
                         m.next = "body"
         m.d.comb += self.active.eq(
-            fsm.ongoing("crc") | self.i.valid | self.o.valid | ~encoder.i.ready
+            ~fsm.ongoing("body") | self.i.valid | self.o.valid | ~encoder.i.ready
         )
         return m
 
@@ -85,8 +89,9 @@ class FrameSender(wiring.Component):
 class ReplyTransmitter(wiring.Component):
     """Keep the last ``window`` replies and send them, one at a time.
 
-    The reply to sequence number s is kept in slot ``s % window`` until that slot's next one. While
-    one is being sent the payload of another may be written.
+    Replies are kept in ``window`` slots of ``2 * max_payload`` bytes, that to sequence number s in
+    slot ``s % window`` until that slot's next one. Refusals have the end of a slot. While one reply
+    is being sent another may be written.
 
     Parameters
     ----------
@@ -94,14 +99,15 @@ class ReplyTransmitter(wiring.Component):
 
     Members
     -------
-    sequence : In
+    slot : In
         Of the reply being written, or sent by ``i_send``.
     i : In(stream), 8 bits
-        Payload of the reply, at most ``max_payload`` bytes; always ready. Not while ``locked``.
-    i_send : In(stream), ``reply``, ``command``, ``status`` and ``expected``
-        Ready when nothing is being sent.
+        A reply, header and payload, whole before ``i_send``; always ready. Not while ``locked``; a
+        refusal only when ``i_send`` is ready.
+    i_send : In(stream)
+        :class:`Reply`, told from the first byte on. Ready when nothing is being sent.
     locked : Out(1)
-        The slot of ``sequence`` is being sent.
+        The slot is being sent.
     o : Out(stream), 8 bits
         Bytes for the line.
     active : Out(1)
@@ -111,9 +117,9 @@ class ReplyTransmitter(wiring.Component):
     def __init__(self, link: LinkSpec) -> None:
         self._link = link
         super().__init__({
-            "sequence": In(_SEQUENCE),
+            "slot": In(range(link.window)),
             "i": In(stream.Signature(8)),
-            "i_send": In(stream.Signature(SEND)),
+            "i_send": In(stream.Signature(Reply)),
             "locked": Out(1),
             "o": Out(stream.Signature(8)),
             "active": Out(1),
@@ -122,99 +128,71 @@ class ReplyTransmitter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         link = self._link
+        slot_size = 2 * link.max_payload
+        length_shape = range(REPLY.size + link.max_payload + 1)
         m.submodules.sender = sender = FrameSender()
-        wiring.connect(m, sender.o, wiring.flipped(self.o))
-        length_shape = range(link.max_payload + 1)
-        kept_layout = data.StructLayout({"command": 8, "status": 8, "length": length_shape})
-        m.submodules.payloads = payloads = Memory(
-            shape=8, depth=link.window * link.max_payload, init=[]
-        )
-        m.submodules.kept = kept = Memory(shape=kept_layout, depth=link.window, init=[])
-        payload_w, payload_r = payloads.write_port(), payloads.read_port()
-        kept_w, kept_r = kept.write_port(), kept.read_port()
-        offset_bits = (link.max_payload - 1).bit_length()
-        slot = self.sequence[: (link.window - 1).bit_length()]
-        sending = Signal.like(slot)
-        header = Signal(struct(REPLY))
-        length = Signal(length_shape)
-        written = Signal(length_shape)
-        expected = Signal(_SEQUENCE)
+        m.submodules.slots = slots = Memory(shape=8, depth=link.window * slot_size, init=[])
+        m.submodules.lengths = lengths = Memory(shape=length_shape, depth=link.window, init=[])
+        w_port, r_port = slots.write_port(), slots.read_port()
+        w_length, r_length = lengths.write_port(), lengths.read_port()
+        sending = Signal.like(self.slot)
         is_refusal = Signal()
-        request = self.i_send.payload
+        written = Signal(length_shape)
         index = Signal(length_shape)
+        length = Signal(length_shape)
+        refuses = self.i_send.payload == Reply.REFUSAL
+
+        def address(slot, offset, is_refusal):
+            place = offset | Mux(is_refusal, slot_size - _REFUSAL_SIZE, 0)
+            return Cat(place[: (slot_size - 1).bit_length()], slot)
+
+        wiring.connect(m, sender.o, wiring.flipped(self.o))
         m.d.comb += [
             self.i.ready.eq(1),
-            payload_w.en.eq(self.i.valid),
-            payload_w.data.eq(self.i.payload),
-            payload_w.addr.eq(Cat(written[:offset_bits], slot)),
-            payload_r.addr.eq(Cat(index[:offset_bits], sending)),
-            kept_w.en.eq(self.i_send.valid & self.i_send.ready & (request.reply == Reply.NEW)),
-            kept_w.addr.eq(slot),
-            kept_w.data.command.eq(request.command),
-            kept_w.data.status.eq(request.status),
-            kept_w.data.length.eq(written),
-            kept_r.addr.eq(slot),
+            w_port.en.eq(self.i.valid),
+            w_port.data.eq(self.i.payload),
+            w_port.addr.eq(address(self.slot, written, refuses)),
+            w_length.en.eq(
+                self.i_send.valid & self.i_send.ready & (self.i_send.payload == Reply.NEW)
+            ),
+            w_length.addr.eq(self.slot),
+            w_length.data.eq(written),
+            r_length.addr.eq(self.slot),
+            r_port.addr.eq(address(sending, index, is_refusal)),
+            sender.i.payload.data.eq(r_port.data),
+            sender.i.payload.last.eq(index == length),
         ]
         with m.If(self.i.valid):
             m.d.sync += written.eq(written + 1)
-
         with m.FSM() as fsm:
             with m.State("idle"):
                 m.d.comb += self.i_send.ready.eq(1)
                 m.d.sync += [
-                    sending.eq(slot),
+                    sending.eq(self.slot),
+                    is_refusal.eq(refuses),
                     index.eq(0),
-                    header.sequence.eq(self.sequence),
-                    header.command.eq(request.command),
-                    header.status.eq(request.status),
-                    length.eq(Mux(request.reply == Reply.REFUSAL, len(expected) // 8, written)),
-                    expected.eq(request.expected),
-                    is_refusal.eq(request.reply == Reply.REFUSAL),
+                    length.eq(written),
                 ]
                 with m.If(self.i_send.valid):
                     m.d.sync += written.eq(0)
-                    m.next = "header"
-                    with m.If(request.reply == Reply.AGAIN):
+                    m.next = "fetch"
+                    with m.If(self.i_send.payload == Reply.AGAIN):
                         m.next = "recall"
             with m.State("recall"):
-                m.d.sync += [
-                    header.command.eq(kept_r.data.command),
-                    header.status.eq(kept_r.data.status),
-                    length.eq(kept_r.data.length),
-                ]
-                m.next = "header"
-            with m.State("header"):
-                is_end = index == REPLY.size - 1
-                m.d.comb += [
-                    sender.i.valid.eq(1),
-                    sender.i.payload.data.eq(header.as_value().word_select(index[:3], 8)),
-                    sender.i.payload.last.eq(is_end & (length == 0)),
-                ]
-                with m.If(sender.i.ready):
-                    m.d.sync += index.eq(Mux(is_end, 0, index + 1))
-                    with m.If(is_end):
-                        m.next = "fetch"
+                m.d.sync += length.eq(r_length.data)
+                m.next = "fetch"
             with m.State("fetch"):
-                m.next = "stage"
-                with m.If(index == length):
-                    m.next = "idle"
-            with m.State("stage"):
-                staged = Signal(8)
-                m.d.sync += staged.eq(payload_r.data)
-                with m.If(is_refusal):
-                    m.d.sync += staged.eq(expected.word_select(index[:2], 8))
                 m.d.sync += index.eq(index + 1)
-                m.next = "payload"
-            with m.State("payload"):
-                m.d.comb += [
-                    sender.i.valid.eq(1),
-                    sender.i.payload.data.eq(staged),
-                    sender.i.payload.last.eq(index == length),
-                ]
+                m.next = "byte"
+            with m.State("byte"):
+                m.d.comb += sender.i.valid.eq(1)
                 with m.If(sender.i.ready):
                     m.next = "fetch"
+                    with m.If(sender.i.payload.last):
+                        m.next = "idle"
         m.d.comb += [
+            r_port.en.eq(fsm.ongoing("fetch")),
             self.active.eq(~fsm.ongoing("idle") | sender.active),
-            self.locked.eq(~fsm.ongoing("idle") & (sending == slot)),
+            self.locked.eq(~fsm.ongoing("idle") & (sending == self.slot)),
         ]
         return m

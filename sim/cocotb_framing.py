@@ -20,7 +20,7 @@ from .cocotb_streams import Sink, Source, reset
 __all__ = ["LINK", "Framing"]
 
 LINK = LinkSpec(max_payload=64, window=2)
-_RING = LINK.max_payload * LINK.window
+_SLOTS = 2 * LINK.max_payload * LINK.window
 _ERROR = 1 << 8
 _END = 1 << 8
 _BAD_END = 1 << 9 | _END
@@ -152,18 +152,14 @@ class Receiver:
         await FallingEdge(self.dut.clk)
 
     async def take(self, want: bytes, *, stalls: float = 0.3) -> None:
-        """Read the oldest frame, from the middle of its payload twice, and give it back."""
+        """Read the oldest frame, and give it back."""
         assert self.dut.receiver__o_frame__valid.value == 1
-        fields = int(self.dut.receiver__o_frame__payload.value)
-        header = (fields & (1 << 8 * REQUEST.size) - 1).to_bytes(REQUEST.size, "little")
-        length = fields >> 8 * REQUEST.size
-        assert (header, length) == (want[: REQUEST.size], len(want) - REQUEST.size)
+        assert int(self.dut.receiver__o_frame__payload.value) == len(want)
         self.payload.stalls = stalls
-        content = bytes(await self.payload.get(length))
+        assert bytes(await self.payload.get(len(want))) == want
         self.payload.stalls = 1.0
         for _ in range(_FETCH_CYCLES):
             await FallingEdge(self.dut.clk)
-        assert header + content == want
         assert self.dut.receiver__end.value == 1
         await self.pulse("o_frame__ready")
 
@@ -225,7 +221,7 @@ async def receive_wrong_lengths(dut: Any) -> None:
     receiver = Receiver(dut, 6)
     await receiver.start()
     longest = REQUEST.size + LINK.max_payload
-    for size in [*range(REQUEST.size), *range(longest + 1, longest + 10), 3 * _RING]:
+    for size in [*range(REQUEST.size), *range(longest + 1, longest + 10), 3 * _SLOTS]:
         wrong = encode_frame(receiver.rng.bytes(size))
         receiver.want_errors += 1
         after = receiver.body(LINK.max_payload)
@@ -248,26 +244,22 @@ async def receive_without_room(dut: Any) -> None:
     await receiver.start()
     for _ in range(20):
         waiting: list[bytes] = []
-        used = 0
         for length in receiver.rng.integers(LINK.max_payload + 1, size=8).tolist():
             body = receiver.body(length)
             receiver.line.items.extend(encode_frame(body))
             await receiver.settle()
-            # One frame is shown, the queue behind it holds as many as the window.
-            if len(waiting) <= LINK.window and used + length <= _RING:
+            if len(waiting) < LINK.window:
                 waiting.append(body)
-                used += length
             else:
                 receiver.want_errors += 1
             if waiting and receiver.rng.random() < 0.2:
-                await receiver.take(waiting[0])
-                used -= len(waiting.pop(0)) - REQUEST.size
+                await receiver.take(waiting.pop(0))
         await receiver.check(*waiting)
 
 
 @cocotb.test()
 async def rewind(dut: Any) -> None:
-    """Payloads are shown again from the mark, or from the start; frames may be left half read."""
+    """Bytes are shown again from the mark, or the payload's first; frames may be left half read."""
     receiver = Receiver(dut, 8)
     receiver.payload.may_change = True
     await receiver.start()
@@ -275,12 +267,20 @@ async def rewind(dut: Any) -> None:
         body = receiver.body(20)
         receiver.line.items.extend(encode_frame(body) + encode_frame(body))
         await receiver.settle()
-        content = body[REQUEST.size :]
-        marked = int(receiver.rng.integers(10))
-        for first, last in ((0, 11), (0, marked), (marked, 15), (marked, 20), (marked, 18)):
-            await receiver.pulse("rewind")
+        marked = int(receiver.rng.integers(REQUEST.size, 15))
+        header = REQUEST.size
+        for first, last in (
+            (0, 3),
+            (header, 16),
+            (header, marked),
+            (marked, 20),
+            (marked, len(body)),
+            (marked, 18),
+        ):
+            if first:
+                await receiver.pulse("rewind")
             receiver.payload.stalls = 0.3
-            assert bytes(await receiver.payload.get(last - first)) == content[first:last]
+            assert bytes(await receiver.payload.get(last - first)) == body[first:last]
             receiver.payload.stalls = 1.0
             await FallingEdge(dut.clk)
             assert not receiver.payload.items
@@ -305,25 +305,24 @@ class Transmitter:
     async def reply(self, kind: Reply, sequence: int) -> None:
         """Have a reply sent, after its payload was written."""
         dut = self.dut
-        dut.transmitter__sequence.value = sequence
-        command, status = self.rng.bytes(2)
-        expected = int(self.rng.integers(SEQUENCES))
-        body = request_body(sequence, command) + bytes([status])
+        dut.transmitter__slot.value = sequence % LINK.window
+        dut.transmitter__i_send__payload.value = kind.value
+        body = request_body(sequence, self.rng.bytes(1)[0]) + self.rng.bytes(1)
         if kind is Reply.AGAIN:
             body = self.kept[sequence]
-        elif kind is Reply.REFUSAL:
-            body += expected.to_bytes(REQUEST.size - 1, "little")
         else:
-            content = self.rng.bytes(int(self.rng.choice([0, 1, LINK.max_payload, 9])))
+            lengths = (4,) if kind is Reply.REFUSAL else (0, 1, LINK.max_payload, 9)
+            body += self.rng.bytes(int(self.rng.choice(lengths)))
+            if kind is Reply.NEW:
+                self.kept[sequence] = body
+            busy = dut.transmitter__locked if kind is Reply.NEW else dut.transmitter__i_send__ready
             await FallingEdge(dut.clk)
-            while dut.transmitter__locked.value:
+            while bool(busy.value) == (kind is Reply.NEW):
                 await FallingEdge(dut.clk)
-            self.payload.items.extend(content)
+            self.payload.items.extend(body)
             await self.payload.drain()
-            body += content
-            self.kept[sequence] = body
         self.want.append(body)
-        self.send.items.append(kind.value | command << 2 | status << 10 | expected << 18)
+        self.send.items.append(kind.value)
         await self.send.drain()
 
     async def frame(self) -> bytes:
@@ -340,7 +339,7 @@ class Transmitter:
 async def send_replies(dut: Any) -> None:
     """New replies, kept ones and refusals in any order, written while others are being sent."""
     sender = Transmitter(dut, 9)
-    await reset(dut, "transmitter__sequence")
+    await reset(dut, "transmitter__slot")
     sender.payload.stalls = 0.3
     expected = SEQUENCES - 10
 

@@ -52,7 +52,7 @@ SPEC = CoreSpec(
 )
 BURST = 64
 _PATIENCE = 200_000
-_STREAMS = ("i_frame", "i", "end", "mark", "rewind", "sequence", "o", "o_send", "locked")
+_STREAMS = ("i_frame", "i", "end", "mark", "rewind", "slot", "o", "o_send", "locked")
 
 
 class Executor(wiring.Component):
@@ -86,8 +86,8 @@ class Executor(wiring.Component):
             decoder.locked.eq(self.locked),
             self.mark.eq(decoder.mark),
             self.rewind.eq(decoder.rewind),
-            self.sequence.eq(decoder.sequence),
             self.step.eq(decoder.step),
+            self.slot.eq(decoder.slot),
             core.i_spikes.payload.eq(decoder.o_spikes.payload),
             core.i_spikes.valid.eq(decoder.o_spikes.valid & self.spikes_en),
             decoder.o_spikes.ready.eq(core.i_spikes.ready & self.spikes_en),
@@ -168,24 +168,26 @@ class Requests:
     async def execute(self, body: bytes) -> bytes:
         """Have a request executed; the body of its reply."""
         dut = self.dut
-        content, written = body[REQUEST.size :], bytearray()
-        position = marked = 0
-        header = int.from_bytes(body[: REQUEST.size], "little")
-        self._drive(i_frame__payload=header | len(content) << 8 * REQUEST.size, i_frame__valid=1)
-        locked_cycles = 4 * int(self.rng.integers(9)) if self.stalls else 0
-        offered = ended = taken = False
+        written = bytearray()
+        position, marked = 0, REQUEST.size
+        self._drive(i_frame__payload=len(body), i_frame__valid=1)
+        locked_cycles = 4 * int(self.rng.integers(20)) if self.stalls else 0
+        offered = ended = taken = could_send = False
         for cycle in range(_PATIENCE):
-            offered = position < len(content) and (offered or not self._stalled())
-            ended = position == len(content) and not taken and (ended or not self._stalled())
+            offered = position < len(body) and (offered or not self._stalled())
+            ended = position == len(body) and not taken and (ended or not self._stalled())
             can_write, can_send = not self._stalled(), not self._stalled()
             is_locked = cycle < locked_cycles
             self._drive(i__valid=offered, end=ended, locked=is_locked)
             self._drive(o__ready=can_write, o_send__ready=can_send, spikes_en=not self._stalled())
             if offered:
-                self._drive(i__payload=content[position])
+                self._drive(i__payload=body[position])
             await ReadOnly()
             if dut.o__valid.value:
-                assert not is_locked, "written to a slot that is being sent"
+                if Reply(int(dut.o_send__payload.value)) is Reply.REFUSAL:
+                    assert written or could_send, "written over a refusal that is being sent"
+                else:
+                    assert not is_locked, "written to a slot that is being sent"
                 if can_write:
                     written.append(int(dut.o__payload.value))
             just_taken, taken = taken, bool(offered and dut.i__ready.value)
@@ -197,28 +199,19 @@ class Requests:
             done = bool(can_send and dut.o_send__valid.value)
             assert bool(dut.i_frame__ready.value) == done
             if done:
-                send, sequence = int(dut.o_send__payload.value), int(dut.sequence.value)
+                kind, slot = Reply(int(dut.o_send__payload.value)), int(dut.slot.value)
+            could_send = can_send
             await self._clock()
             position = marked if is_rewound else position + taken
             ended &= not is_rewound
             offered &= not taken and not is_rewound
             if done:
                 self._drive(i_frame__valid=0, i__valid=0)
-                return self._reply(send, sequence, bytes(written))
+                if kind is Reply.NEW:
+                    self.kept[slot] = bytes(written)
+                assert (kind is Reply.AGAIN) == (not written)
+                return bytes(written) if written else self.kept[slot]
         raise AssertionError(f"no reply to {body.hex()}")
-
-    def _reply(self, send: int, sequence: int, written: bytes) -> bytes:
-        kind = Reply(send & 3)
-        command, status, *expected = (send >> 2).to_bytes(2 + REQUEST.size - 1, "little")
-        head = request_body(sequence, command) + bytes([status])
-        if kind is Reply.NEW:
-            body = head + written
-            self.kept[sequence % LINK.window] = body
-            return body
-        assert not written
-        if kind is Reply.AGAIN:
-            return self.kept[sequence % LINK.window]
-        return head + bytes(expected)
 
     async def _clock(self) -> None:
         await FallingEdge(self.dut.clk)

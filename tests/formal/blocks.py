@@ -10,10 +10,20 @@ from importlib.abc import InspectLoader
 from types import ModuleType
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assume, Fragment, Module, ResetSignal, ShapeLike, Signal, Value
+from amaranth.hdl import Assume, Cat, Fragment, Module, ResetSignal, ShapeLike, Signal, Value
 from amaranth.lib import wiring
 
-__all__ = ["Block", "Checker", "Inside", "Mutant", "free", "free_inputs", "moves"]
+__all__ = [
+    "Block",
+    "Checker",
+    "Inside",
+    "Mutant",
+    "Registers",
+    "at_most_one",
+    "free",
+    "free_inputs",
+    "moves",
+]
 
 
 @dataclass(frozen=True)
@@ -80,21 +90,19 @@ class _Source(InspectLoader):
         return self._source
 
 
-class Inside:
-    """A component's registers, by the names that they have in its source.
+class Registers:
+    """A fragment's registers, by the names that they have in its source.
 
     Attributes
     ----------
     fragment : Fragment
-        What to add as a submodule in place of the component.
     """
 
-    def __init__(self, component: wiring.Component) -> None:
-        self.module: Module = component.elaborate(None)
-        self.fragment = Fragment.get(self.module, None)
+    def __init__(self, fragment: Fragment) -> None:
+        self.fragment = fragment
         self._registers = {
             signal.name: signal
-            for statement in self.fragment.statements["sync"]
+            for statement in fragment.statements["sync"]
             for signal in statement._lhs_signals()
         }
 
@@ -104,6 +112,13 @@ class Inside:
     def __getitem__(self, name: str) -> Signal:
         return self._registers[name]
 
+    def part(self, name: str) -> "Registers":
+        """Those of a submodule."""
+        (fragment,) = (
+            part for part, called, _where in self.fragment.subfragments if called == name
+        )
+        return Registers(fragment)
+
     def ongoing(self, *states: str) -> Value:
         """Whether the state machine is in one of these states."""
         register = self["fsm_state"]
@@ -112,6 +127,21 @@ class Inside:
             for code in range(1 << len(register)):
                 codes[register.decoder(code).split("/")[0]] = code
         return register.matches(*(codes[state] for state in states))
+
+
+class Inside(Registers):
+    """A component's registers.
+
+    Attributes
+    ----------
+    fragment : Fragment
+        What to add as a submodule in place of the component.
+    module : Module
+    """
+
+    def __init__(self, component: wiring.Component) -> None:
+        self.module: Module = component.elaborate(None)
+        super().__init__(Fragment.get(self.module, None))
 
 
 class Checker(wiring.Component):
@@ -154,3 +184,9 @@ def free_inputs(m: Module, component: wiring.Component) -> None:
 def moves(port: wiring.PureInterface) -> Value:
     """Whether a transfer happens on a stream."""
     return port.valid & port.ready
+
+
+def at_most_one(*values: Value) -> Value:
+    """Whether one of some bits is set, or none."""
+    ones = Cat(values)
+    return (ones & (ones - 1)) == 0

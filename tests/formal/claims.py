@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 from spikewright.frames import LinkSpec, ring_bytes
 from spikewright.hdl.pending import group_spikes
-from spikewright.hdl.receiver import frame_layout
 from spikewright.spec import CoreSpec
 
 from .blocks import Block, Checker, Mutant
 from .cobs import LengthChecker, ResyncChecker
 from .crc import CRCChecker, TrailerChecker
 from .fifo import FIFOChecker
-from .image import AnyDigest, AnySequence, LoadChecker, RunChecker
-from .receiver import AnyCRC, BoundsChecker
+from .image import AnySequence, RunChecker
+from .load import AnyDigest, LoadChecker
+from .receiver import AnyCRC, BoundsChecker, FewWords
 from .sequence import SequenceChecker
 from .uart import GlitchChecker, ReceiverChecker, TransmitterChecker
 
@@ -74,15 +74,17 @@ def _divisors(*values: int) -> dict[str, dict[str, object]]:
 _SPEC, _LINK = CoreSpec(), LinkSpec()
 _SMALL_SPEC = CoreSpec(axons=8, neurons=8, lanes=2, weight_words=64)
 _SMALL_LINK = LinkSpec(window=2, max_payload=64)
-_TINY_LINK = SimpleNamespace(window=2, max_payload=2)
-"""No real link: its ring of four bytes is full so soon that a mutant is caught."""
+_TINY_LINK = SimpleNamespace(window=2, max_payload=16)
+"""No real link: its two slots are full so soon that a mutant is caught."""
 
 _FIFO = Block("amaranth.lib.fifo", "SyncFIFOBuffered")
 _TRANSMITTER = Block("spikewright.hdl.uart", "UARTTransmitter")
 _RECEIVER = Block("spikewright.hdl.uart", "UARTReceiver")
 _CRC = Block("spikewright.hdl.crc", "CRC32C")
 _COBS = Block("spikewright.hdl.cobs", "COBSDecoder")
-_FRAMES = Block("spikewright.hdl.receiver", "FrameReceiver", stand_ins={"CRC32C": AnyCRC})
+_FRAMES = Block(
+    "spikewright.hdl.receiver", "FrameReceiver", stand_ins={"CRC32C": AnyCRC, "Memory": FewWords}
+)
 _LOAD = Block("spikewright.hdl.load", "ImageLoad", stand_ins={"CRC32C": AnyDigest})
 _SEQUENCE = Block("spikewright.hdl.sequence", "SequenceCheck")
 _COMMANDS = Block(
@@ -102,7 +104,6 @@ CLAIMS = (
         depth=10,
         sizes={
             "4 words": _fifo(8, 4),
-            "frames": _fifo(frame_layout(_LINK).size, _LINK.window),
             "groups": _fifo(group_spikes(_SPEC).size, _SPEC.groups + 1),
             "axons": _fifo(8, _SPEC.axons),
             "spikes out": _fifo(8, ring_bytes(_SPEC)),
@@ -148,11 +149,12 @@ CLAIMS = (
         CRCChecker,
         (
             Mutant("_POLYNOMIAL = 0x82F63B78", "_POLYNOMIAL = 0x82F63B79"),
-            Mutant("left.eq(8)", "left.eq(7)"),
+            Mutant("self.i.ready.eq(bit == 7)", "self.i.ready.eq(bit == 6)"),
+            Mutant(" & ~self.drain", ""),
         ),
         depth=20,
         sizes={"": {}},
-        window=17,
+        window=4,
     ),
     Claim(
         "CRC residue",
@@ -191,11 +193,12 @@ CLAIMS = (
         _FRAMES,
         BoundsChecker,
         (
-            Mutant("port.en.eq(more & (room > 0))", "port.en.eq(more)"),
-            Mutant("offset == frame.payload.length", "offset > frame.payload.length"),
+            Mutant("crc.i.ready & has_slot)", "crc.i.ready)"),
+            Mutant("w_port.en.eq(finished & good)", "w_port.en.eq(finished)"),
+            Mutant("offset == frame.payload", "offset > frame.payload"),
         ),
         depth=50,
-        sizes={"4 bytes": {"link": _TINY_LINK}, "4,096 bytes": {"link": _LINK}},
+        sizes={"2 slots": {"link": _TINY_LINK}, "8 slots": {"link": _LINK}},
     ),
     Claim(
         "Sequence",
@@ -203,9 +206,10 @@ CLAIMS = (
         _SEQUENCE,
         SequenceChecker,
         (
-            Mutant("self.expected.eq(self.expected + self.sequence)", "self.expected.eq(0)"),
-            Mutant("self.execute.eq(~is_open | ~is_opening)", "self.execute.eq(1)"),
-            Mutant("(distance != 0) & (distance <= kept)", "distance != 0"),
+            Mutant("Mux(opens, number[:8], 0) + ", ""),
+            Mutant("Mux(self.hello, ~(is_open & is_opening), ", "Mux(self.hello, 1, "),
+            Mutant("~equal & (distance[:8] <= kept)", "~equal"),
+            Mutant("equal & (is_first | is_expected)", "equal"),
         ),
         depth=30,
         sizes={"window 2": {"link": _SMALL_LINK}, "window 8": {"link": _LINK}},
@@ -217,7 +221,8 @@ CLAIMS = (
         LoadChecker,
         (
             Mutant("                self.valid.eq(0),\n", ""),
-            Mutant("self.good.eq(0)", "self.good.eq(1)"),
+            Mutant("is_counted.eq(0)", "is_counted.eq(1)"),
+            Mutant("is_counted & crc.intact", "is_counted"),
         ),
         depth=30,
         sizes={"": {}},
@@ -229,11 +234,11 @@ CLAIMS = (
         _COMMANDS,
         RunChecker,
         (
-            Mutant("matches(*RUNS) & ~parts.load.valid", "matches(*RUNS) & parts.load.loading"),
-            Mutant("load.commit.eq(self.end)", "load.commit.eq(1)"),
-            Mutant("with m.If(~sequence.execute):", "with m.If(sequence.again):"),
+            Mutant("request.image_valid.eq(parts.load.valid)", "request.image_valid.eq(1)"),
+            Mutant("request.loading.eq(parts.load.loading)", "request.loading.eq(1)"),
+            Mutant("with m.Elif(~sequence.execute):", "with m.Elif(0):"),
         ),
-        depth=30,
+        depth=60,
         sizes={"8 neurons": {"spec": _SMALL_SPEC, "link": _SMALL_LINK}},
         window=5,
     ),

@@ -1,8 +1,10 @@
 """The CRC: that of its definition."""
 
-from amaranth.hdl import Assert, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, C, Cat, Module, Mux, Signal, Value
 
-from .blocks import Block, Checker, free, free_inputs, moves
+from spikewright.frames import CRC_SIZE
+
+from .blocks import Block, Checker, Inside, free, free_inputs, moves
 
 __all__ = ["CRCChecker", "TrailerChecker"]
 
@@ -24,11 +26,11 @@ def _crc(remainder: Value) -> Value:
 
 
 class CRCChecker(Checker):
-    """Compare ``crc`` with long division, whenever ``i`` is ready.
+    """Compare ``crc`` with long division, between bytes.
 
     The definition divides the message's polynomial, beginning at all ones. The block works on the
     mirror image, a bit a cycle; the checker takes a whole byte in the cycle in which the block
-    takes it.
+    does. Draining shows the CRC's bytes, one after the other.
 
     Parameters
     ----------
@@ -42,15 +44,45 @@ class CRCChecker(Checker):
 
     def elaborate(self, platform: object) -> Module:
         m = self.begin()
-        m.submodules.crc = crc = self._crc
+        crc = self._crc
+        inside = Inside(crc)
+        m.submodules.crc = inside.fragment
         free_inputs(m, crc)
         remainder = Signal(32, init=-1)
+        drained = Signal(range(6))
+        shown = Cat(_crc(remainder), C(-1, 40))
+        is_begun, byte, drains = Signal(), Signal(8), Signal()
+        m.d.sync += [
+            is_begun.eq(crc.i.valid & ~crc.i.ready & ~crc.clear),
+            byte.eq(crc.i.payload),
+            drains.eq(crc.drain),
+        ]
         with m.If(crc.clear):
-            m.d.sync += remainder.eq(remainder.init)
+            m.d.sync += [remainder.eq(remainder.init), drained.eq(0)]
+        with m.Elif(moves(crc.i) & crc.drain):
+            m.d.sync += drained.eq(drained + 1)
         with m.Elif(moves(crc.i)):
             m.d.sync += remainder.eq(_divide(remainder, crc.i.payload))
-        with m.If(crc.i.ready):
-            m.d.comb += Assert(crc.crc == _crc(remainder))
+        offered = crc.i.valid & (crc.i.payload == byte) & (crc.drain == drains)
+        m.d.comb += [
+            Assume(~is_begun | offered),
+            Assume(~crc.i.valid | crc.drain | (drained == 0)),
+            Assume(~crc.i.valid | (drained != CRC_SIZE)),
+            Assert(drained <= CRC_SIZE),
+        ]
+        with m.If(~is_begun):
+            m.d.comb += Assert(crc.crc == shown.bit_select(8 * drained, 32))
+        if self.invariants:
+            m.d.comb += Assert(is_begun == (inside["bit"] != 0))
+            for bit in range(1, 8):
+                with m.If((inside["bit"] == bit) & ~drains):
+                    m.d.comb += Assert(crc.crc == _crc(_divide(remainder, byte[:bit])))
+                with m.If((inside["bit"] == bit) & drains):
+                    m.d.comb += Assert(crc.crc == shown.bit_select(8 * drained + bit, 32))
+        with m.If(is_begun & ~drains):
+            m.d.comb += Assert(drained == 0)
+        with m.If(is_begun):
+            m.d.comb += Assert(drained != CRC_SIZE)
         return m
 
 

@@ -1,21 +1,30 @@
 # amaranth: UnusedElaboratable=no
 
-"""No timestep without a whole image: the command processor, and what it keeps of a load."""
+"""No timestep without a whole image, and no request but the one that is expected."""
 
 from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Assert, Assume, Module, Mux, Signal, Value
 
-from spikewright.frames import CRC_SIZE, ID_SIZE, REQUEST_PAYLOADS, Command, LinkSpec
-from spikewright.hdl.layouts import struct
-from spikewright.hdl.sequence import SequenceCheck
+from spikewright.frames import (
+    ID_SIZE,
+    REPLY,
+    REPLY_PAYLOADS,
+    REQUEST,
+    REQUEST_PAYLOADS,
+    RUNS,
+    Command,
+    LinkSpec,
+    Status,
+)
+from spikewright.hdl.replies import RUN_PLACE, Payload
+from spikewright.hdl.request import NUMBER_SIZE
+from spikewright.hdl.sequence import SequenceCheck, Turn
 from spikewright.hdl.transmitter import Reply
 from spikewright.spec import CoreSpec
 
-from .blocks import Block, Checker, Inside, free_inputs, moves
+from .blocks import Block, Checker, Inside, at_most_one, free_inputs, moves
 
-__all__ = ["AnyDigest", "AnySequence", "LoadChecker", "RunChecker"]
+__all__ = ["AnySequence", "RunChecker"]
 
 _COMMIT_SIZE = REQUEST_PAYLOADS[Command.COMMIT].size
 
@@ -25,8 +34,11 @@ class AnySequence(SequenceCheck):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        for port in (self.execute, self.again, self.expected):
+        for port in (self.number, self.expected):
             m.d.comb += port.eq(AnySeq(len(port)))
+        with m.If(self.turn):
+            m.d.sync += [self.execute.eq(AnySeq(1)), self.again.eq(AnySeq(1))]
+        m.d.comb += Assume(~(self.execute & self.again))
         return m
 
 
@@ -69,86 +81,218 @@ class RunChecker(Checker):
             Assert(~moves(parts.records.i) | moves(written)),
             Assert(~moves(written) | (moves(decoder.i) & (written.payload == decoder.i.payload))),
             Assert(~load.commit | (committed == _COMMIT_SIZE)),
-            Assert(_at_most_one(load.begin, load.abort, written.valid, load.i_commit.valid)),
+            Assert(at_most_one(load.begin, load.abort, written.valid, load.i_commit.valid)),
             Assert(~(load.begin | load.abort | moves(written)) | (committed == 0)),
             Assert(~(moves(written) | moves(load.i_commit)) | load.loading),
         ]
-        self._judge(m, inside)
-        if self.invariants:
-            self._explain_states(m, inside, given, committed)
+        self._judge(m, inside, given, committed)
         return m
 
-    def _judge(self, m: Module, inside: Inside) -> None:
-        """Be a :class:`SequenceCheck`: asked in time, and obeyed."""
-        sequence, frame = inside.module.submodules.sequence, self._decoder.i_frame
-        judged = inside.ongoing("judge") & ~self._decoder.locked
-        age, was_hello = Signal(range(3)), Signal()
-        granted, is_told = Signal(), Signal()
+    def _judge(self, m: Module, inside: Inside, given: Signal, committed: Signal) -> None:
+        """Be a :class:`SequenceCheck`: turned by fours, asked in time, and obeyed."""
+        check, frame = inside.module.submodules.sequence, self._decoder.i_frame
+        byte = self._decoder.i
+        turn, takes = check.turn, check.kind == Turn.TAKE
+        opens, counts = check.kind == Turn.OPEN, check.kind == Turn.NEXT
+        acts = turn & (opens | counts)
+        judged = inside.ongoing("judge")
+        place, kind = Signal(range(NUMBER_SIZE)), Signal(Turn.as_shape().width)
+        granted, is_done, was_hello = Signal(), Signal(), Signal()
         is_over = moves(frame)
         m.d.sync += [
-            age.eq(Mux(is_over | ~frame.valid, 0, Mux(age == 2, age, age + 1))),
-            was_hello.eq(sequence.hello),
-            granted.eq(~is_over & (granted | (judged & sequence.execute))),
-            is_told.eq(~is_over & (is_told | sequence.opened)),
+            place.eq(place + turn),
+            was_hello.eq(check.hello),
+            granted.eq(~is_over & (granted | (judged & check.execute & ~self._decoder.locked))),
+            is_done.eq(~is_over & (is_done | (acts & (place == NUMBER_SIZE - 1)))),
         ]
+        with m.If(turn):
+            m.d.sync += kind.eq(check.kind)
         m.d.comb += [
-            Assert(~inside.ongoing("judge") | ((age == 2) & (sequence.hello == was_hello))),
-            Assert(~granted | ((age == 2) & (sequence.hello == was_hello))),
-            Assert(~sequence.opened | (granted & ~is_told & sequence.hello & ~is_over)),
-            Assert(~sequence.executed | (granted & is_over)),
+            Assert(~turn | (place == 0) | (Value.cast(check.kind) == kind)),
+            Assert((turn & takes) == (moves(byte) & (given < NUMBER_SIZE))),
+            Assert(~(turn & takes) | (check.i == byte.payload)),
+            Assert(~(turn & ~takes) | (given >= NUMBER_SIZE)),
+            Assert(~acts | (granted & ~is_done & (opens == check.hello))),
+            Assert(~judged | ((place == 0) & (given >= REQUEST.size) & ~granted)),
+            Assert(~granted | (check.hello == was_hello)),
+            Assert(~is_over | ((place == 0) & (is_done == granted))),
         ]
         if self.invariants:
-            is_new = inside["reply"] == Reply.NEW
-            is_hello = (frame.payload.command == Command.HELLO) & (frame.payload.length == 0)
-            early = inside.ongoing("idle", "look up", "parse", "judge")
+            self._explain_reading(m, inside, given, place, was_hello)
+            self._explain_states(m, inside, given, committed)
+            self._explain_reply(m, inside, place, kind, granted, is_done, committed)
+
+    def _explain_reading(
+        self, m: Module, inside: Inside, given: Signal, place: Signal, was_hello: Signal
+    ) -> None:
+        """How far a request's header and head are read, and what is known of it then."""
+        request, reader = inside.module.submodules.request, inside.part("request")
+        writer = inside.part("writer")
+        frame = self._decoder.i_frame
+        command, length = request.command, frame.payload
+        position, size = reader["position"], reader["head_size"]
+        idle, reading = inside.ongoing("idle"), inside.ongoing("take")
+        in_head = reader.ongoing("head")
+        m.d.comb += [
+            Assert(idle | frame.valid),
+            Assert(reading | request.done),
+            Assert(idle | reading | (given >= REQUEST.size)),
+            Assert(~idle | ((given == 0) & (place == 0))),
+            Assert(~(reading & ~request.done) | (place == Mux(given < NUMBER_SIZE, given, 0))),
+            Assert(~reader.ongoing("number") | ((given == position) & (position < NUMBER_SIZE))),
+            Assert(~reader.ongoing("command") | (given == NUMBER_SIZE)),
+            Assert(~reader.ongoing("look up") | ((given == REQUEST.size) & (position == 0))),
+            Assert(~in_head | (given == REQUEST.size + Mux(position < size, position, size))),
+        ]
+        with m.If((reading & request.done) | inside.ongoing("judge")):
+            m.d.comb += Assert((place == 0) & (given == REQUEST.size + size))
+        with m.If(in_head | (request.done & ~idle)):
+            is_hello = (command == Command.HELLO) & (length == REQUEST.size)
             m.d.comb += [
-                Assert(inside.ongoing("idle") | (is_new == (early | granted))),
-                Assert(~early | ~(granted | is_told)),
-                Assert(early | granted | inside.ongoing("send")),
-                Assert(~inside.ongoing("execute") | ~is_told),
-                Assert(age == Mux(inside.ongoing("idle"), 0, Mux(inside.ongoing("look up"), 1, 2))),
+                Assert(REQUEST.size + size <= length),
+                Assert((command != Command.COMMIT) | (size == 0)),
+                Assert(request.is_run == command.matches(*RUNS)),
+                Assert(~is_hello | reader["is_known"]),
+                Assert((command != Command.HELLO) | (reader["fits"] == is_hello)),
             ]
-            with m.If(~inside.ongoing("idle") & (frame.payload.command == Command.HELLO)):
-                m.d.comb += Assert(inside["length_fits"] == is_hello)
-            with m.If(age == 2):
-                m.d.comb += Assert(sequence.hello == is_hello)
+            with m.If(command == Command.COMMIT):
+                m.d.comb += Assert(reader["fits"] == (length == REQUEST.size + _COMMIT_SIZE))
+            with m.If((position > 3) | request.done):
+                m.d.comb += [
+                    Assert(request.is_hello == is_hello),
+                    Assert(was_hello == is_hello),
+                    Assert(~is_hello | (request.verdict == Status.OK)),
+                    Assert(writer["runs"] == request.is_run),
+                    Assert(writer["is_counters"] == (command == Command.COUNTERS)),
+                ]
 
     def _explain_states(self, m: Module, inside: Inside, given: Signal, committed: Signal) -> None:
         """What a state of the state machine says of the request that it is at."""
         decoder, load = self._decoder, inside.module.submodules.load
-        runs = ~inside.module.submodules.runner.done
-        frame, position = decoder.i_frame, inside["position"]
-        command = frame.payload.command
+        request, runner = inside.module.submodules.request, inside.module.submodules.runner
+        fits = inside.part("request")["fits"]
+        command, position = request.command, inside["position"]
         m.d.comb += [
-            Assert(~runs | (inside.ongoing("run") & decoder.image_valid)),
-            Assert(inside.ongoing("idle") | frame.valid),
-            Assert((committed == 0) | inside.ongoing("compare", "clear", "clearing", "send")),
+            Assert(runner.done | (inside.ongoing("run") & decoder.image_valid)),
+            Assert(
+                (committed == 0) | inside.ongoing("compare", "clear", "clearing", "reply", "send")
+            ),
+            Assert((committed == 0) | (command == Command.COMMIT)),
+            Assert(~inside.ongoing("write") | ((command == Command.WRITE) & load.loading)),
+            Assert(~(inside.ongoing("check") & (command == Command.WRITE)) | load.loading),
+            Assert(~inside.ongoing("check") | command.matches(Command.WRITE, Command.READ)),
+            Assert(~inside.ongoing("write") | (position <= REQUEST.size)),
         ]
-        with m.If(inside.ongoing("idle", "look up")):
-            m.d.comb += Assert(given == 0)
-        with m.If(inside.ongoing("look up")):
-            m.d.comb += Assert(position == 0)
-        with m.If(inside.ongoing("parse")):
-            m.d.comb += Assert((position == given) & (position <= inside["head_size"]))
-        with m.If(inside.ongoing("parse", "judge", "execute") & (command == Command.COMMIT)):
-            m.d.comb += Assert(given == 0)
-        with m.If(inside.ongoing("check", "write") & (command == Command.WRITE)):
-            m.d.comb += Assert(load.loading)
-        with m.If(inside.ongoing("write")):
-            m.d.comb += Assert(command == Command.WRITE)
+        with m.If(inside.ongoing("execute") & (command == Command.COMMIT)):
+            m.d.comb += Assert(given == REQUEST.size)
         with m.If(inside.ongoing("compare")):
             m.d.comb += [
-                Assert(load.loading & (command == Command.COMMIT)),
-                Assert((committed == given) & (frame.payload.length == _COMMIT_SIZE)),
+                Assert(load.loading & (command == Command.COMMIT) & fits),
+                Assert(committed + REQUEST.size == given),
+            ]
+        with m.If(inside.ongoing("execute") & (request.verdict == Status.OK)):
+            m.d.comb += [
+                Assert(~command.matches(Command.WRITE, Command.COMMIT) | load.loading),
+                Assert(~request.is_run | decoder.image_valid),
+                Assert((command != Command.COMMIT) | fits),
+                Assert((command != Command.HELLO) | request.is_hello),
+            ]
+
+    def _explain_reply(
+        self,
+        m: Module,
+        inside: Inside,
+        place: Signal,
+        kind: Signal,
+        granted: Signal,
+        is_done: Signal,
+        committed: Signal,
+    ) -> None:
+        """How far a reply is written."""
+        check, request = inside.module.submodules.sequence, inside.module.submodules.request
+        writer, position = inside.part("writer"), inside["position"]
+        is_new = inside["reply"] == Reply.NEW
+        payload = inside["payload"]
+        heads, expects = payload == Payload.HEAD, payload == Payload.EXPECTED
+        gives = payload == Payload.RECORDS
+        head, reply = inside.ongoing("head"), inside.ongoing("reply")
+        expected, send = inside.ongoing("expected"), inside.ongoing("send")
+        early = inside.ongoing("idle", "take", "judge")
+        writing = ~writer.ongoing("done")
+        counts = is_new & ~request.is_hello
+        has_head = request.is_hello | request.is_run | (request.command == Command.COUNTERS)
+        start = Mux(writer["runs"], RUN_PLACE, 0)
+        sizes = {command: layout.size for command, layout in REPLY_PAYLOADS.items()}
+        is_counters = request.command == Command.COUNTERS
+        head_size = Mux(is_counters, sizes[Command.COUNTERS], sizes[Command.HELLO])
+        in_its_head = (writer["place"] >= start) & (
+            writer["place"] < Mux(request.is_run, RUN_PLACE + sizes[Command.RUN], head_size)
+        )
+        in_number = reply & (position < NUMBER_SIZE)
+        turned = Mux(in_number | expected, position[: len(place)], 0)
+        opened = head & writing & request.is_hello & (writer["place"] < NUMBER_SIZE)
+        m.d.comb += [
+            Assert(~early | ~(granted | is_done)),
+            Assert(early | (granted == is_new)),
+            Assert(granted | ~(is_done | (committed != 0))),
+            Assert(early | reply | head | expected | send | inside.ongoing("records") | is_new),
+            Assert(early | reply | head | expected | send | inside.ongoing("records") | ~is_done),
+            Assert(early | (place == Mux(opened, writer["place"][: len(place)], turned))),
+            Assert(
+                early
+                | (place == 0)
+                | (
+                    kind
+                    == Mux(
+                        opened,
+                        Turn.OPEN,
+                        Mux(reply & counts, Turn.NEXT, Turn.SHOW),
+                    )
+                )
+            ),
+            Assert(~inside.ongoing("judge") | is_new | ~(check.execute | check.again)),
+            Assert(~inside.ongoing("idle", "take") | (place == 0) | (kind == Turn.TAKE)),
+            Assert(~inside.ongoing("take") | is_new),
+            Assert(~writing | (head & heads)),
+            Assert(~writer.ongoing("spikes") | request.is_run),
+            Assert(~head | heads),
+            Assert(~expected | expects),
+            Assert(~(inside.ongoing("take", "judge") & is_new) | (payload == Payload.NONE)),
+            Assert(early | ~expects | ~is_new),
+            Assert(early | ~heads | is_new),
+            Assert(early | ~heads | has_head),
+            Assert(early | ~gives | (request.command == Command.READ)),
+            Assert(~inside.ongoing("records") | gives),
+            Assert(early | send | (payload == Payload.EXPECTED) | is_new),
+            Assert(position < REPLY.size),
+            Assert(~expected | (position < NUMBER_SIZE)),
+            Assert(~inside.ongoing("execute", "check", "compare", "run") | (position == 0)),
+            Assert(~inside.ongoing("clear", "clearing", "judge", "take") | (position == 0)),
+            Assert(~reply | (writer["place"] == start)),
+            Assert(~writer.ongoing("fetch", "head") | in_its_head),
+        ]
+        late = reply | head | send
+        with m.If(granted & request.is_hello):
+            m.d.comb += [
+                Assert(inside.ongoing("execute") | (late & heads)),
+                Assert(~(reply | inside.ongoing("execute")) | ~is_done),
+                Assert(~head | (is_done == ~opened)),
+                Assert(~send | is_done),
+            ]
+        with m.If(granted & ~request.is_hello):
+            m.d.comb += [
+                Assert(~reply | (is_done == (position >= NUMBER_SIZE))),
+                Assert(~(head | send | inside.ongoing("records")) | is_done),
             ]
 
     def _receive(self, m: Module) -> Signal:
-        """Be a :class:`FrameReceiver`: frames that stay, with as many bytes as they say."""
+        """Be a :class:`FrameReceiver`: whole requests that stay, with as many bytes as they say."""
         frame, byte = self._decoder.i_frame, self._decoder.i
         mark, rewind, end = self._decoder.mark, self._decoder.rewind, self._decoder.end
         transfer, before, stays = moves(byte), Signal(), Signal()
         shown = Signal.like(frame.payload)
-        given, marked = Signal.like(frame.payload.length), Signal.like(frame.payload.length)
+        given = Signal.like(frame.payload)
+        marked = Signal.like(frame.payload, init=REQUEST.size)
         m.d.sync += [
             before.eq(transfer),
             stays.eq(frame.valid & ~frame.ready),
@@ -160,110 +304,16 @@ class RunChecker(Checker):
         with m.If(rewind):
             m.d.sync += given.eq(marked)
         with m.If(moves(frame)):
-            m.d.sync += [given.eq(0), marked.eq(0)]
+            m.d.sync += [given.eq(0), marked.eq(REQUEST.size)]
         m.d.comb += [
             Assume(~stays | (frame.valid & (frame.payload == shown))),
             Assume(~(byte.valid | end) | frame.valid),
-            Assume(~byte.valid | (given < frame.payload.length)),
-            Assume(~end | ((given == frame.payload.length) & ~before)),
+            Assume(frame.payload >= REQUEST.size),
+            Assume(~byte.valid | (given < frame.payload)),
+            Assume(~end | ((given == frame.payload) & ~before)),
             Assert(~(transfer & frame.ready)),
             Assert(~(transfer | before | ~frame.valid) | ~(mark | rewind)),
+            Assert(~mark | (given >= REQUEST.size)),
+            Assert(marked >= REQUEST.size),
         ]
         return given
-
-
-def _at_most_one(*values: Value) -> Value:
-    ones = Cat(values)
-    return (ones & (ones - 1)) == 0
-
-
-class AnyDigest(wiring.Component):
-    """In place of :class:`CRC32C`: any digest, which changes only while bytes are taken."""
-
-    i: In(stream.Signature(8))
-    clear: In(1)
-    crc: Out(8 * CRC_SIZE)
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        busy = Signal()
-        m.d.comb += self.i.ready.eq(~busy)
-        m.d.sync += busy.eq(~self.clear & (moves(self.i) | (busy & AnySeq(1))))
-        with m.If(self.clear | busy | moves(self.i)):
-            m.d.sync += self.crc.eq(AnySeq(len(self.crc)))
-        return m
-
-
-class LoadChecker(Checker):
-    """An image is valid from a COMMIT that tells count and digest of all since BEGIN, until BEGIN.
-
-    One request comes at a time, and a COMMIT whole, as :class:`RunChecker` proves. Counts of bytes
-    are compared modulo 2**32, as they travel.
-
-    Parameters
-    ----------
-    block : Block
-        Of :class:`ImageLoad`, best with :class:`AnyDigest` for its ``CRC32C``.
-    """
-
-    def __init__(self, block: Block) -> None:
-        self._load = block.load()()
-        super().__init__()
-
-    def elaborate(self, platform: object) -> Module:
-        m = self.begin()
-        load = self._load
-        free_inputs(m, load)
-        inside = Inside(load)
-        m.submodules.load = inside.fragment
-        crc = inside.module.submodules.crc
-        written, given = Signal(32), Signal(range(_COMMIT_SIZE + 1))
-        told = Signal(struct(REQUEST_PAYLOADS[Command.COMMIT]))
-        is_whole, image_id = Signal(), Signal(8 * ID_SIZE)
-        m.d.sync += written.eq(Mux(load.begin, 0, written + moves(load.i_write)))
-        with m.If(moves(load.i_commit)):
-            byte = told.as_value().word_select(given, 8)
-            m.d.sync += [given.eq(given + 1), byte.eq(load.i_commit.payload)]
-        with m.If(load.commit):
-            m.d.sync += [
-                given.eq(0),
-                image_id.eq(told.image_id),
-                is_whole.eq((told.byte_count == written) & (told.crc == crc.crc)),
-            ]
-        with m.If(load.begin):
-            m.d.sync += is_whole.eq(0)
-        m.d.comb += [
-            Assume(~moves(load.i_commit) | (load.loading & (given != _COMMIT_SIZE))),
-            Assume(~load.commit | (load.loading & (given == _COMMIT_SIZE))),
-            Assume(_at_most_one(load.begin, load.abort, load.i_write.valid, load.i_commit.valid)),
-            Assume(~(load.begin | load.abort | moves(load.i_write)) | (given == 0)),
-            Assume(~moves(load.i_write) | load.loading),
-            Assert(load.valid == is_whole),
-            Assert(~load.valid | (load.image_id == image_id)),
-            Assert(moves(crc.i) == moves(load.i_write)),
-            Assert(crc.clear == load.begin),
-        ]
-        if self.invariants:
-            m.d.comb += Assert(~(load.loading & load.valid))
-            self._compare(m, inside, written, given, told)
-        return m
-
-    def _compare(
-        self, m: Module, inside: Inside, written: Signal, given: Signal, told: data.View
-    ) -> None:
-        """After so many bytes of a COMMIT that much of it has been compared."""
-        load, crc = self._load, inside.module.submodules.crc
-        m.d.comb += [
-            Assert(inside["byte_count"] == written),
-            Assert(inside["position"] == given[: len(inside["position"])]),
-            Assert((given == 0) | (load.loading & crc.i.ready)),
-        ]
-        expected = Cat(written, crc.crc)
-        for count in range(1, _COMMIT_SIZE + 1):
-            rest = max(0, 8 * (count - ID_SIZE))
-            shown = 8 * min(count, ID_SIZE)
-            with m.If(given == count):
-                m.d.comb += Assert(load.image_id[-shown:] == told.as_value()[:shown])
-                if count >= ID_SIZE:
-                    compared = told.as_value()[8 * ID_SIZE :][:rest]
-                    m.d.comb += Assert(load.good == (compared == expected[:rest]))

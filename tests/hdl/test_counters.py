@@ -101,4 +101,5 @@ def _read(model: Model, errors_meanwhile: int = 0) -> list[int]:
         content.append(int(model.io.port__value))
     model.io.error = 0
     model.io.port__read = 0
-    return [int(value) for value in np.frombuffer(content, "<u4")]
+    values: list[int] = np.frombuffer(content, "<u4").tolist()
+    return values

@@ -1,7 +1,7 @@
 from amaranth.sim import Simulator, SimulatorContext
 
 from spikewright.frames import SEQUENCES, LinkSpec
-from spikewright.hdl.sequence import SequenceCheck
+from spikewright.hdl.sequence import SequenceCheck, Turn
 
 WINDOW = 4
 FAR = (256, 1 << 16, 1 << 31, SEQUENCES - 256)
@@ -13,20 +13,25 @@ def test_numbers_of_some_sessions() -> None:
     dut = SequenceCheck(LinkSpec(window=WINDOW))
     checked = 0
 
-    async def judge(ctx: SimulatorContext, sequence: int, hello: int = 0) -> tuple[int, int]:
-        ctx.set(dut.sequence, sequence % SEQUENCES)
-        ctx.set(dut.hello, hello)
-        await ctx.tick()
-        await ctx.tick()
-        return ctx.get(dut.execute), ctx.get(dut.again)
+    async def turn(ctx: SimulatorContext, kind: int, number: int = 0) -> int:
+        """Four turns, with pauses; the expected number that they show."""
+        shown = b""
+        for byte in (number % SEQUENCES).to_bytes(4, "little"):
+            ctx.set(dut.turn, 1)
+            ctx.set(dut.kind, kind)
+            ctx.set(dut.i, byte)
+            shown += bytes([ctx.get(dut.expected)])
+            await ctx.tick()
+            ctx.set(dut.turn, 0)
+            ctx.set(dut.i, 0x55)
+            await ctx.tick()
+        return int.from_bytes(shown, "little")
 
-    async def execute(ctx: SimulatorContext, *, opens: bool) -> None:
-        ctx.set(dut.opened, opens)
-        await ctx.tick()
-        ctx.set(dut.opened, 0)
-        ctx.set(dut.executed, 1)
-        await ctx.tick()
-        ctx.set(dut.executed, 0)
+    async def judge(ctx: SimulatorContext, sequence: int, hello: int = 0) -> tuple[int, int]:
+        await turn(ctx, Turn.TAKE, sequence)
+        ctx.set(dut.hello, hello)
+        await ctx.delay(1e-9)
+        return ctx.get(dut.execute), ctx.get(dut.again)
 
     async def bench(ctx: SimulatorContext) -> None:
         nonlocal checked
@@ -35,9 +40,9 @@ def test_numbers_of_some_sessions() -> None:
             assert await judge(ctx, sequence) == REFUSED
         for opening in (0, SEQUENCES - 20, 1, 0xABCD_1234):
             assert await judge(ctx, opening, hello=1) == NEW
-            await execute(ctx, opens=True)
             expected = (expected + opening) % SEQUENCES
-            assert ctx.get(dut.expected) == expected
+            assert await turn(ctx, Turn.OPEN) == expected
+            assert await turn(ctx, Turn.SHOW) == expected
             for n in range(40):
                 for back in range(1, WINDOW + 3):
                     wanted = AGAIN if back <= min(n, WINDOW) else REFUSED
@@ -47,7 +52,7 @@ def test_numbers_of_some_sessions() -> None:
                 assert await judge(ctx, opening, hello=1) == (REFUSED if n else AGAIN)
                 assert await judge(ctx, opening + 1, hello=1) == NEW
                 assert await judge(ctx, expected + n) == NEW
-                await execute(ctx, opens=False)
+                assert await turn(ctx, Turn.NEXT) == (expected + n + 1) % SEQUENCES
                 checked += 1
             expected = (expected + 40) % SEQUENCES
 
