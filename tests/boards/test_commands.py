@@ -91,10 +91,11 @@ def test_a_network_that_fits_takes_the_core_that_the_board_carries() -> None:
 
 
 def test_one_that_needs_more_gets_a_core_of_its_own_in_the_boards_formats() -> None:
-    spec = fitted(layer(200, 20), "icebreaker").spec
+    spec = fitted(layer(300, 20), "icebreaker").spec
     own = BOARDS["icebreaker"].spec
-    assert spec.axons == 200
-    assert (spec.lanes, spec.state_bits, spec.fraction_bits) == (own.lanes, own.state_bits, 2)
+    assert spec.axons == 300
+    assert (spec.state_bits, spec.fraction_bits) == (own.state_bits, own.fraction_bits)
+    assert (spec.lanes, spec.update_cycles) == (own.lanes, own.update_cycles) == (8, 8)
     assert spec.weight_words < own.weight_words
 
 
@@ -109,7 +110,7 @@ def test_one_that_no_core_of_the_part_holds_is_refused_with_what_would_do() -> N
 @pytest.mark.parametrize(
     ("lanes", "hint"),
     [
-        (8, "A core with update_cycles=8 would do: --update-cycles 8."),
+        (8, "A core with update_cycles=4 would do: --update-cycles 4."),
         (
             32,
             "A core with lanes=8 and update_cycles=8 would do: --lanes 8 --update-cycles 8.",
