@@ -1,6 +1,6 @@
 """The host's bytes as records of the core's memories, and back."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -72,12 +72,14 @@ class RecordAccess(wiring.Component):
         request = self.request
         largest = self._largest
         allowed, size, depth = self._look_up(m)
-        index = Signal.like(self.host.index)
+        index = Signal.like(depth)
         byte = Signal(range(largest))
         record = Signal(8 * largest)
         bytes_left = Signal.like(request.length)
-        records_left = Signal.like(request.count)
-        room = Signal.like(depth)
+        bytes_after = Signal(signed(max(len(bytes_left), len(size)) + 1))
+        # No more records can be read than there is room for bytes.
+        records_left = Signal.like(request.length)
+        too_many = Signal()
         beyond = Signal()
         last_byte = Signal()
         timer = Signal(range(HOST_READ_LATENCY))
@@ -86,6 +88,7 @@ class RecordAccess(wiring.Component):
             self.host.index.eq(index),
             self.host.w_data.eq(record),
             last_byte.eq(byte + 1 == size),
+            bytes_after.eq(bytes_left - size),
         ]
         with m.If(self.start):
             m.d.sync += self.checked.eq(0)
@@ -104,33 +107,33 @@ class RecordAccess(wiring.Component):
                 m.d.sync += index.eq(index + 1)
                 m.next = "idle"
             with m.State("locate"):
-                distance = depth - request.index
                 m.d.sync += [
                     index.eq(request.index),
                     byte.eq(0),
                     bytes_left.eq(Mux(request.write, request.length, self._link.max_payload)),
                     records_left.eq(request.count),
-                    room.eq(distance),
-                    beyond.eq(distance < 0),
+                    too_many.eq(request.count[len(records_left) :].any()),
+                    beyond.eq(request.index > depth),
                 ]
                 m.next = "check"
             with m.State("check"):
                 # Counting records off takes no divider, and payloads are short.
                 m.d.sync += [
-                    bytes_left.eq(bytes_left - size),
+                    bytes_left.eq(bytes_after),
                     records_left.eq(records_left - 1),
-                    room.eq(room - 1),
+                    index.eq(index + 1),
                 ]
-                with m.If(room == 0):
+                with m.If(index == depth):
                     m.d.sync += beyond.eq(1)
+                none_left = Mux(request.write, bytes_left == 0, (records_left == 0) & ~too_many)
                 with m.If(~allowed):
                     self._conclude(m, Status.BAD_ADDRESS)
-                with m.Elif(Mux(request.write, bytes_left == 0, records_left == 0)):
+                with m.Elif(none_left):
                     self._conclude(m, Mux(beyond, Status.BAD_ADDRESS, Status.OK))
-                    m.d.sync += records_left.eq(request.count)
+                    m.d.sync += [index.eq(request.index), records_left.eq(request.count)]
                     with m.If(~request.write & ~beyond):
                         m.next = "read"
-                with m.Elif(bytes_left < size):
+                with m.Elif(bytes_after < 0):
                     self._conclude(m, Status.BAD_LENGTH)
             with m.State("read"):
                 m.d.sync += [timer.eq(HOST_READ_LATENCY - 1), records_left.eq(records_left - 1)]
