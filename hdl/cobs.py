@@ -42,21 +42,22 @@ class COBSDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        left = Signal(8)
+        left = Signal(8, init=1)  # bytes of the block, its code included
         zero_due = Signal()
         inside = Signal()
         bad = Signal()
+        is_code = Signal()
         byte = self.i.payload
 
         def forward(*fields):
             m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready), *fields]
 
-        m.d.comb += self.i.ready.eq(1)
+        m.d.comb += [self.i.ready.eq(1), is_code.eq(left == 1)]
         with m.If(byte.error):
             pass
         with m.Elif(byte.data == 0), m.If(inside):
-            forward(self.o.payload.end.eq(1), self.o.payload.error.eq(bad | (left != 0)))
-        with m.Elif(left != 0):
+            forward(self.o.payload.end.eq(1), self.o.payload.error.eq(bad | ~is_code))
+        with m.Elif(~is_code):
             forward(self.o.payload.data.eq(byte.data))
         with m.Elif(zero_due):
             forward(self.o.payload.data.eq(0))
@@ -65,13 +66,13 @@ class COBSDecoder(wiring.Component):
             with m.If(byte.error):
                 m.d.sync += [bad.eq(1), inside.eq(1)]
             with m.Elif(byte.data == 0):
-                m.d.sync += [bad.eq(0), inside.eq(0), left.eq(0), zero_due.eq(0)]
-            with m.Elif(left != 0):
+                m.d.sync += [bad.eq(0), inside.eq(0), left.eq(1), zero_due.eq(0)]
+            with m.Elif(~is_code):
                 m.d.sync += left.eq(left - 1)
             with m.Else():
                 m.d.sync += [
                     inside.eq(1),
-                    left.eq(byte.data - 1),
+                    left.eq(byte.data),
                     zero_due.eq(byte.data != _LONGEST),
                 ]
         return m
@@ -80,7 +81,7 @@ class COBSDecoder(wiring.Component):
 class COBSEncoder(wiring.Component):
     """Encode frames into bytes for the line, the zero that ends each included.
 
-    A block is staged in a memory until its length is known, then sent: a byte takes four cycles.
+    A block is staged in a memory until its length is known, then sent: a byte takes two cycles.
 
     Members
     -------
@@ -109,7 +110,7 @@ class COBSEncoder(wiring.Component):
             w_port.en.eq(self.i.valid & self.i.ready),
             r_port.addr.eq(index),
         ]
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("stage"):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += index.eq(0)
@@ -128,8 +129,8 @@ class COBSEncoder(wiring.Component):
                 with m.If(self.o.ready):
                     m.next = "fetch"
             with m.State("fetch"):
-                # One cycle for the memory.
-                m.next = "next"
+                m.d.sync += index.eq(index + 1)
+                m.next = "copy"
                 with m.If(index == length):
                     m.d.sync += [length.eq(0), index.eq(0), another.eq(0)]
                     with m.If(another):
@@ -138,13 +139,9 @@ class COBSEncoder(wiring.Component):
                         m.next = "end"
                     with m.Else():
                         m.next = "stage"
-            with m.State("next"):
-                staged = Signal(8)
-                m.d.sync += [staged.eq(r_port.data), index.eq(index + 1)]
-                m.next = "copy"
             with m.State("copy"):
                 m.d.comb += self.o.valid.eq(1)
-                m.d.comb += self.o.payload.eq(staged)
+                m.d.comb += self.o.payload.eq(r_port.data)
                 with m.If(self.o.ready):
                     m.next = "fetch"
             with m.State("end"):
@@ -152,4 +149,5 @@ class COBSEncoder(wiring.Component):
                 m.d.comb += self.o.payload.eq(0)
                 with m.If(self.o.ready):
                     m.next = "stage"
+        m.d.comb += r_port.en.eq(fsm.ongoing("fetch"))
         return m

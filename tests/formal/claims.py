@@ -172,7 +172,7 @@ CLAIMS = (
         _COBS,
         ResyncChecker,
         (
-            Mutant("inside.eq(0), left.eq(0)", "inside.eq(0)"),
+            Mutant("inside.eq(0), left.eq(1)", "inside.eq(0)"),
             Mutant("[bad.eq(0), inside", "[inside"),
         ),
         depth=12,

@@ -87,5 +87,6 @@ class LengthChecker(Checker):
             ]
         if self.invariants:
             m.d.comb += Assert(inside["inside"] == (ahead != 0))
-            m.d.comb += Assert(inside["inside"] | ((inside["left"] == 0) & ~inside["zero_due"]))
+            m.d.comb += Assert(inside["left"] != 0)
+            m.d.comb += Assert(inside["inside"] | ((inside["left"] == 1) & ~inside["zero_due"]))
         return m
