@@ -224,7 +224,7 @@ CLAIMS = (
             Mutant("is_counted.eq(0)", "is_counted.eq(1)"),
             Mutant("is_counted & crc.intact", "is_counted"),
         ),
-        depth=40,
+        depth=30,
         sizes={"": {}},
         window=5,
     ),
