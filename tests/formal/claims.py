@@ -139,7 +139,7 @@ CLAIMS = (
             Mutant("timer.eq(self._divisor // 2 - 1)", "timer.eq(self._divisor - 1)"),
             Mutant("Cat(shift[1:], rx)", "Cat(rx, shift[:-1])"),
         ),
-        depth=60,
+        depth=30,
         sizes=_divisors(4, 5, 8, 24, 100),
     ),
     Claim(
@@ -238,7 +238,7 @@ CLAIMS = (
             Mutant("request.loading.eq(parts.load.loading)", "request.loading.eq(1)"),
             Mutant("with m.Elif(~sequence.execute):", "with m.Elif(0):"),
         ),
-        depth=60,
+        depth=30,
         sizes={"8 neurons": {"spec": _SMALL_SPEC, "link": _SMALL_LINK}},
         window=5,
     ),
