@@ -30,7 +30,9 @@ def test_the_weight_memory_is_in_spram(netlist: tuple[str, dict[str, int]]) -> N
 
 def test_rows_are_read_as_they_were_written(netlist: tuple[str, dict[str, int]]) -> None:
     draw = random.Random(SEED)
-    rtl = Model(to_verilog(RowFetch(SPEC, Clocks(), near=True), name="rows"), top="rows", trace=None)
+    rtl = Model(
+        to_verilog(RowFetch(SPEC, Clocks(), near=True), name="rows"), top="rows", trace=None
+    )
     gates = Model(netlist[0], top="rows", trace=None)
     inputs = [port.name for port in rtl.ports if port.is_input and port.name != "clk"]
     outputs = [port.name for port in rtl.ports if not port.is_input]
