@@ -43,10 +43,11 @@ def worst_timestep_cycles(image: CoreImage) -> int:
     per_level = spec.update_latency + spec.integrate_overhead
     rows = int(np.maximum(image.word_count, 1).sum())
     levels = len(image.level_groups) + 1
-    cycles = spec.timestep_overhead + image.groups_used + levels * per_level + rows
+    update = spec.update_cycles
+    cycles = spec.timestep_overhead + update * image.groups_used + levels * per_level + rows
     if image.level_winners is not None:
         passes = image.level_winners.astype(np.int64)
-        cycles += int((passes * (image.level_groups + spec.update_latency)).sum())
+        cycles += int((passes * (update * image.level_groups + spec.update_latency)).sum())
     if spec.plastic:
         words = np.maximum(image.word_count[image.learns], image.groups_used)
         cycles += spec.learn_overhead + int(words.sum())

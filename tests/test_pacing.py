@@ -10,7 +10,7 @@ from commands import Cli
 from spikewright.files import read_result
 from spikewright.pacing import overrun_lines, period_text, too_short
 from spikewright.runtime.stream import worst_timestep_cycles
-from spikewright.sim.cases import Case, draw_case
+from spikewright.sim.cases import Case, draw_case, draw_spec
 from spikewright.sim.golden import GoldenModel, GoldenTarget
 from spikewright.sim.virtual import VirtualBoard
 from spikewright.spec import CoreSpec
@@ -112,3 +112,15 @@ def test_a_period_that_may_be_too_short_is_told(case: Case) -> None:
     assert text is not None
     assert f"takes up to {worst:,} cycles" in text
     assert "longer than 1ms" in text
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_no_timestep_takes_more_cycles_than_its_bound(number: int) -> None:
+    rng = np.random.default_rng((number, 41))
+    spec = draw_spec(rng, most=64, plastic=number % 2 == 1)
+    spec = replace(spec, update_cycles=spec.lanes)
+    case = draw_case((number, 42), spec=spec, timesteps=20)
+    model, bound = GoldenModel(case.image), worst_timestep_cycles(case.image)
+    for _ in range(20):
+        step = model.step(np.ones((1, spec.axons), np.bool_), learn=spec.plastic)
+        assert step.cycles[0] <= bound
