@@ -18,9 +18,9 @@ __all__ = [
 ]
 
 _SCRIPTS: dict[Family, tuple[str, ...]] = {
-    # The weight memory is the only large one with one port: SPRAM is for it.
+    # The weight memory is the only large one with one port, if nothing learns: SPRAM is for it.
     "ice40": (
-        'setattr -set ram_style "huge" */m:weights*',
+        'setattr -set ram_style "huge" */a:single_port',
         "synth_ice40 -top top -dsp -spram -json top.json",
     ),
     # Names are hidden half-way: on some of them ABC9 of Yosys 0.70 fails an assertion.

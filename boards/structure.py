@@ -88,8 +88,8 @@ def structure_of(rtlil: str) -> Structure:
     return Structure(
         {name: counts[name] for name in FEATURES},
         tuple(
-            Memory(int(width), int(depth), "block" in attributes, name.startswith("weights"))
-            for attributes, width, depth, name in _MEMORY.findall(rtlil)
+            Memory(int(width), int(depth), "block" in attributes, "single_port" in attributes)
+            for attributes, width, depth, _ in _MEMORY.findall(rtlil)
         ),
         tuple(products),
     )

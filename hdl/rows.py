@@ -341,8 +341,14 @@ class RowFetch(wiring.Component):
     ) -> None:
         """Some fields of all weight words; ``o`` shows them so many cycles later than at once."""
         spec = self._spec
+        # Some parts have large memories with one port: their scripts look for these.
+        is_large = name.startswith("weights") and not spec.plastic
+        one_port = {"single_port": 1} if is_large else {}
         m.submodules[name] = memory = Memory(
-            shape=struct(layout), depth=spec.weight_words, init=[], attrs={"ram_style": "block"}
+            shape=struct(layout),
+            depth=spec.weight_words,
+            init=[],
+            attrs={"ram_style": "block", **one_port},
         )
         write_port = memory.write_port(domain=domain)
         read_port = memory.read_port()

@@ -140,6 +140,7 @@ class ReplyTransmitter(wiring.Component):
         written = Signal(length_shape)
         index = Signal(length_shape)
         length = Signal(length_shape)
+        byte = Signal(8)
         refuses = self.i_send.payload == Reply.REFUSAL
 
         def address(slot, offset, is_refusal):
@@ -159,7 +160,7 @@ class ReplyTransmitter(wiring.Component):
             w_length.data.eq(written),
             r_length.addr.eq(self.slot),
             r_port.addr.eq(address(sending, index, is_refusal)),
-            sender.i.payload.data.eq(r_port.data),
+            sender.i.payload.data.eq(byte),
             sender.i.payload.last.eq(index == length),
         ]
         with m.If(self.i.valid):
@@ -183,6 +184,10 @@ class ReplyTransmitter(wiring.Component):
                 m.next = "fetch"
             with m.State("fetch"):
                 m.d.sync += index.eq(index + 1)
+                m.next = "load"
+            with m.State("load"):
+                # A block RAM's output comes late in its cycle.
+                m.d.sync += byte.eq(r_port.data)
                 m.next = "byte"
             with m.State("byte"):
                 m.d.comb += sender.i.valid.eq(1)
