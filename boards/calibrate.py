@@ -53,6 +53,14 @@ FITTED = tuple(
         {"axons": 128, "neurons": 128, "lanes": 8, "update_cycles": 4, "weight_words": 4096},
         {"axons": 64, "neurons": 64, "lanes": 4, "plasticity": "window", "trace_bits": 8},
         {"axons": 64, "neurons": 64, "lanes": 2, "plasticity": "trace", "reward": True},
+        {
+            "axons": 64,
+            "neurons": 64,
+            "lanes": 8,
+            "update_cycles": 2,
+            "state_bits": 16,
+            "plasticity": "window",
+        },
     )
 )
 """Specs that the estimate is fitted to."""
