@@ -224,12 +224,10 @@ class Device(Closing):
         """Run as :meth:`run` does, and give the timesteps as their spikes come.
 
         With a period they come some milliseconds after they were run; on demand, when a request
-        is full. Options and errors are those of :meth:`run`. Who leaves the iteration early
-        interrupts the run.
+        is full. Options and errors are those of :meth:`run`; nothing is checked or sent before the
+        first timesteps are asked for. Who leaves the iteration early interrupts the run.
         """
-        return self._parts(self._stream(spikes, **options))
-
-    def _parts(self, stream: RunStream) -> Iterator[DevicePart]:
+        stream = self._stream(spikes, **options)
         with closing(self._follow(stream)) as replies:
             for _ in replies:
                 if part := stream.part():

@@ -205,6 +205,24 @@ def test_a_run_that_is_left_early_must_be_cleared() -> None:
     assert (plain.spikes == GoldenModel(image).run(spikes[None]).spikes[0]).all()
 
 
+def test_live_runs_do_not_mix() -> None:
+    """Of two that were prepared the second has to wait, and goes by what the board then holds."""
+    (first, spikes), (second, _) = a_case(), a_case(seed=5)
+    with Device(SimulatedPort(Logged())) as device:
+        device.load(first)
+        one, other = device.live(spikes), device.live(spikes)
+        parts = [next(one)]
+        with pytest.raises(BoardError, match="is running: nothing can be"):
+            next(other)
+        parts += one
+        late = device.live(spikes)
+        device.load(second)
+        after = list(late)
+    for image, found in ((first, parts), (second, after)):
+        golden = GoldenModel(image).run(spikes[None]).spikes[0]
+        assert (np.concatenate([part.spikes for part in found]) == golden).all()
+
+
 def test_learning_in_real_time() -> None:
     """Weights and spikes are those learned on demand; each reward has requests of its own."""
     lesson = plastic(1)
