@@ -60,20 +60,26 @@ class Membranes:
             self._wanted = np.arange(image.spec.neurons)
             self._spans = [(0, image.groups_used * image.spec.lanes)]
         else:
-            self._wanted = np.asarray(neurons, np.int64)
+            self._wanted = self._numbers(neurons)
             self._spans = self._join(self._wanted)
         self._last = self._spans[-1]
         self._now = np.zeros(image.spec.neurons, np.int32)
         self.v = np.zeros((timesteps, len(self._wanted)), np.int32)
 
-    def _join(self, neurons: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
-        """First records and counts of what to read, neighbours together."""
-        if not len(neurons) or neurons.min() < 0 or neurons.max() >= self._spec.neurons:
+    def _numbers(self, neurons: Sequence[int]) -> npt.NDArray[np.int64]:
+        """The neurons asked for, if the spec has them. Raises :class:`SpikewrightError`."""
+        given = np.asarray(neurons)
+        is_list = given.ndim == 1 and given.size and given.dtype.kind in "iu"
+        if not is_list or given.min() < 0 or given.max() >= self._spec.neurons:
             raise SpikewrightError(
                 f"Recorded membranes must be of neurons 0 to {self._spec.neurons - 1}, "
-                f"not {neurons.tolist()}.",
+                f"not {given.tolist()!r:.80}.",
                 hint="Give numbers of the core's neurons, one at least; or True for all.",
             )
+        return given.astype(np.int64)
+
+    def _join(self, neurons: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+        """First records and counts of what to read, neighbours together."""
         size = self._spec.memories[Region.STATE].layout.size
         places = np.unique(neurons)
         parts = np.split(places, np.flatnonzero((np.diff(places) - 1) * size > _READ_BYTES) + 1)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -302,9 +303,9 @@ def test_membranes_of_chosen_neurons(neurons: list[int]) -> None:
             came = device.live(spikes, record_v=neurons, period_s=period_s)
             v = [part.v.copy() for part in came if part.v is not None]  # as they are by then
             assert (np.concatenate(v) == run.v).all()
-        for wrong in ([], [-1], [64]):
+        for wrong in ([], [-1], [64], [1.5], [True], [1 << 70], [[0]], "ab", 5):
             with pytest.raises(SpikewrightError, match="must be of neurons 0 to 63, not"):
-                device.run(spikes, record_v=wrong)
+                device.run(spikes, record_v=cast(Any, wrong))
     assert every.v is not None
     assert (every.v == golden.v[0]).all()
 
