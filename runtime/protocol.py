@@ -190,6 +190,11 @@ class Hello:
             limits = LinkSpec(window=head["window"], max_payload=head["max_payload"])
         except ValueError as error:
             raise LinkError(f"The device's link cannot be: {error}.", hint=_OTHER_VERSION) from None
+        if not head["clock_hz"]:
+            raise LinkError(
+                "The device's link cannot be: clock_hz must be at least 1, not 0.",
+                hint=_OTHER_VERSION,
+            )
         hashes = ("spec_hash", "build_id", "image_id")
         spec_hash, build_id, image_id = (head[h].to_bytes(ID_SIZE, "little").hex() for h in hashes)
         return cls(

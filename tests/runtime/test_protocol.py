@@ -96,6 +96,7 @@ def test_hello() -> None:
             "The device's link cannot be: window must be a power of two in [2, 64], not 0.",
         ),
         ({"max_payload": 65535}, "max_payload must be a power of two in [64, 1024], not 65535."),
+        ({"clock_hz": 0}, "The device's link cannot be: clock_hz must be at least 1, not 0."),
     ],
 )
 def test_hello_that_cannot_be(changes: dict[str, int], message: str) -> None:
