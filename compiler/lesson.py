@@ -62,8 +62,6 @@ def read_lesson(path: Path | str) -> Lesson:
     ------
     ModelError
         The file cannot be read, or has other content.
-    ImageError
-        The rule has unknown fields.
     """
     source = Path(path)
     try:
@@ -86,7 +84,13 @@ def read_lesson(path: Path | str) -> Lesson:
         reasons.append(f"core must be an object with some of {', '.join(_CORE)}, not {core!r:.40}")
     if reasons:
         raise ModelError(f"Lesson {str(source)!r} is not valid:", reasons=reasons, hint=_HINT)
-    return Lesson(tuple(names), LearningRule.from_dict(raw["rule"]), core)
+    try:
+        rule = LearningRule.from_dict(raw["rule"])
+    except ImageError as error:
+        raise ModelError(
+            f"Lesson {str(source)!r} is not valid:", reasons=[error.what], hint=error.hint
+        ) from None
+    return Lesson(tuple(names), rule, core)
 
 
 def with_lesson(image: CoreImage, lesson: Lesson) -> CoreImage:
@@ -97,10 +101,8 @@ def with_lesson(image: CoreImage, lesson: Lesson) -> CoreImage:
     Raises
     ------
     ModelError
-        Projections that the image does not have or that have no synapse, or a core that cannot
-        learn so.
-    ImageError
-        A rule that the spec lacks, or bounds that do not hold the weights.
+        Projections that the image does not have or that have no synapse, a core that cannot
+        learn so, a rule that the spec lacks, or bounds that do not hold the weights.
     """
     spec = _spec(image.spec, lesson)
     plastic = np.zeros(image.weights.shape, np.uint8)
@@ -120,7 +122,14 @@ def with_lesson(image: CoreImage, lesson: Lesson) -> CoreImage:
             reasons=reasons,
             hint="Name projections as source:target; spikewright info lists the populations.",
         )
-    return replace(image, spec=spec, plastic=plastic, rule=lesson.rule)
+    try:
+        return replace(image, spec=spec, plastic=plastic, rule=lesson.rule)
+    except ImageError as error:
+        raise ModelError(
+            "Lesson does not fit the core:",
+            reasons=error.reasons,
+            hint="Correct its rule: it is in the integers that the network was rounded to.",
+        ) from None
 
 
 def _spec(spec: CoreSpec, lesson: Lesson) -> CoreSpec:
