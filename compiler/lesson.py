@@ -144,7 +144,7 @@ def _spec(spec: CoreSpec, lesson: Lesson) -> CoreSpec:
     try:
         learns = replace(spec, **lesson.core)
     except SpecError as error:
-        hint = "Compile with --no-sparse." if spec.sparse else _HINT
+        hint = "Compile with --no-sparse, or for a spec without." if spec.sparse else _HINT
         raise ModelError(
             "No core can learn this lesson:", reasons=error.reasons, hint=hint
         ) from None

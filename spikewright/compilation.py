@@ -10,6 +10,7 @@ from spikewright.console import Console
 
 if TYPE_CHECKING:
     from spikewright.compiler import CompileOptions
+    from spikewright.compiler.lesson import Lesson
     from spikewright.image import CoreImage
     from spikewright.spec import CoreSpec
 
@@ -67,7 +68,8 @@ def compile(
         raise typer.BadParameter("--learn excludes --board and --bits auto.")
     from spikewright.summary import image_summary, report_tables
 
-    if learn and options["sparse"] is None:
+    lesson = _lesson(learn) if learn else None
+    if lesson and spec is None and options["sparse"] is None:
         options["sparse"] = False  # rows of a core that learns are not
     with console.progress("Compiling"):
         given = compile_options(**options | ({"bits": None} if bits == "auto" else {}))
@@ -77,10 +79,10 @@ def compile(
             image = _fitted(model, given, calibrate, board, dump_passes)
         else:
             image = _compiled(model, given, calibrate, _core(spec), dump_passes)
-        if learn:
-            from spikewright.compiler.lesson import read_lesson, with_lesson
+        if lesson:
+            from spikewright.compiler.lesson import with_lesson
 
-            image = with_lesson(image, read_lesson(learn))
+            image = with_lesson(image, lesson)
     image.save(output)
     data = image_summary(image)
     used = f"{data['used']['neurons']} neurons, {data['used']['synapses']} synapses"
@@ -90,6 +92,13 @@ def compile(
         f"Wrote {output}: {used}, id {image.id[:16]}.",
         *_board_lines(board, image, output),
     )
+
+
+def _lesson(path: Path) -> "Lesson":
+    """The lesson, before a network is compiled for it."""
+    from spikewright.compiler.lesson import read_lesson
+
+    return read_lesson(path)
 
 
 def _core(path: Path | None) -> "CoreSpec | None":

@@ -145,6 +145,19 @@ def test_compile_to_learn(cli: Cli, files: Path, tmp_path: Path) -> None:
     assert (before.weights != after.weights).any()
 
 
+def test_compile_to_learn_what_cannot_be(cli: Cli, files: Path, tmp_path: Path) -> None:
+    lesson, spec, path = tmp_path / "lesson.json", tmp_path / "spec.json", tmp_path / "no.core"
+    arguments = ("compile", files / "model.nir", "-o", path, *SEMANTICS, "--learn", lesson)
+    passes = tmp_path / "passes"
+    assert "Cannot read lesson" in cli.error(*arguments, "--dump-passes", passes)
+    assert not passes.exists()
+    core = {"plasticity": "window"}
+    lesson.write_text(json.dumps({"synapses": ["input:hidden"], "core": core, "rule": {}}))
+    spec.write_text(CoreSpec(axons=10, neurons=32, sparse=True).to_json())
+    assert "or for a spec without" in cli.error(*arguments, "--spec", spec)
+    assert not path.exists()
+
+
 def test_compile_tuned_and_with_bits_of_each_layer(cli: Cli, files: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.core"
     arguments = ("compile", files / "model.nir", "-o", path, *SEMANTICS)
