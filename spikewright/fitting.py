@@ -41,6 +41,8 @@ def compile_for_board(board: "Board", options: "CompileOptions", make: Make) -> 
         formats = {
             name: getattr(board.spec, name) for name in _FORMATS if getattr(options, name) is None
         }
+        if "update_cycles" in formats and options.lanes:
+            formats["update_cycles"] = min(board.spec.update_cycles, options.lanes)
         try:
             image = make(replace(options, **formats), None)
         except ModelError:

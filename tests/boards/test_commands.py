@@ -1,6 +1,7 @@
 """The commands about boards: what they print, what they write, and networks fitted to a board."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,12 @@ def test_one_that_needs_more_gets_a_core_of_its_own_in_the_boards_formats() -> N
     assert (spec.state_bits, spec.fraction_bits) == (own.state_bits, own.fraction_bits)
     assert (spec.lanes, spec.update_cycles) == (own.lanes, own.update_cycles) == (8, 8)
     assert spec.weight_words < own.weight_words
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_fewer_lanes_than_the_boards_core_updates_in_as_many_cycles(lanes: int) -> None:
+    spec = fitted(layer(4, 8), "icebreaker", replace(OPTIONS, lanes=lanes, sparse=False)).spec
+    assert (spec.lanes, spec.update_cycles) == (lanes, lanes)
 
 
 def test_one_that_no_core_of_the_part_holds_is_refused_with_what_would_do() -> None:
