@@ -114,7 +114,7 @@ class ReplyWriter(wiring.Component):
         is_counters = Signal()
         place = Signal(range(_PLACES["pending"].stop))
         rest = Signal(range(self._most + 1))
-        over = Signal(signed(len(self.level) + 1))
+        over = Signal(range(-self._most, 1 << len(self.level)))
         byte = Signal(8)
         turn = Signal()
         m.d.comb += self.counters.position.eq(place)
