@@ -6,10 +6,23 @@ from dataclasses import dataclass
 
 __all__ = ["FEATURES", "Memory", "Structure", "structure_of"]
 
-FEATURES = ("one", "arithmetic", "comparison", "choice", "logic", "shift", "product", "register")
+FEATURES = (
+    "one",
+    "arithmetic",
+    "comparison",
+    "choice",
+    "logic",
+    "shift",
+    "product",
+    "register",
+    "storage",
+)
 """What LUTs are counted by: ``one`` is 1, the others are bits; a shift counts its bits once for
 each bit of the amount, but a choice of a part its whole, a product the bits of one factor for each
-of the other. By a constant, both count nothing."""
+of the other. By a constant, both count nothing. ``storage`` is bits of memories that are too small
+for any block RAM."""
+_SMALL = 128
+"""Bits from which on a memory gets a block RAM, on the family that gives them first."""
 
 _SHIFTS = ("shl", "shr", "sshr", "shift", "shiftx")
 _KINDS = {
@@ -85,14 +98,14 @@ def structure_of(rtlil: str) -> Structure:
             **dict.fromkeys(("reduce_and", "reduce_or", "reduce_xor", "reduce_bool"), a),
         }.get(name, bits)
     counts["choice"] += sum(map(_chosen, _PROCESS.findall(rtlil)))
-    return Structure(
-        {name: counts[name] for name in FEATURES},
-        tuple(
-            Memory(int(width), int(depth), "block" in attributes, "single_port" in attributes)
-            for attributes, width, depth, _ in _MEMORY.findall(rtlil)
-        ),
-        tuple(products),
+    memories = tuple(
+        Memory(int(width), int(depth), "block" in attributes, "single_port" in attributes)
+        for attributes, width, depth, _ in _MEMORY.findall(rtlil)
     )
+    sizes = [memory.width * memory.depth for memory in memories if not memory.block]
+    counts["storage"] = sum(size for size in sizes if size < _SMALL)
+    features = {name: counts[name] for name in FEATURES}
+    return Structure(features, memories, tuple(products))
 
 
 def _chosen(process: str) -> int:

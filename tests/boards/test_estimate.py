@@ -48,7 +48,8 @@ def test_features_grow_with_lanes_and_options() -> None:
     base = structure_of(to_rtlil(Core(SPEC), name="core")).features
     wide = structure_of(to_rtlil(Core(replace(SPEC, lanes=8)), name="core")).features
     shifts = structure_of(to_rtlil(Core(replace(SPEC, decay="shift")), name="core")).features
-    assert all(wide[name] >= base[name] for name in FEATURES)
+    growing = [name for name in FEATURES if name != "storage"]  # of level marks, by group
+    assert all(wide[name] >= base[name] for name in growing)
     assert wide["register"] > 1.5 * base["register"]
     assert base["product"] > shifts["product"] == 0
     assert shifts["shift"] > base["shift"]
