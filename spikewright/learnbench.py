@@ -27,7 +27,7 @@ __all__ = ["Cost", "cost", "learning_network", "main"]
 RATE = 0.1
 """Share of the axons, and of the neurons, that spike in a timestep."""
 TIMESTEPS = 40
-WINDOWS = (2, 3, 5, 8)
+WINDOWS = (2, 4, 5, 127)
 NEUROCOREX = PRESETS["neurocorex"]
 SPECS = {
     "neurocorex": NEUROCOREX,

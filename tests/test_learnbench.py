@@ -12,7 +12,7 @@ from spikewright.spec import CoreSpec
 NEUROCOREX = PRESETS["neurocorex"]
 
 
-@pytest.mark.parametrize("window", [2, 3])
+@pytest.mark.parametrize("window", [2, 4])
 def test_neurocorex(window: int) -> None:
     found = cost(NEUROCOREX, window)
     print(found)
