@@ -17,8 +17,8 @@ def change_cores(monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str]) 
     """Change the Verilog of every core that is built from now on."""
     original = verilator._core_rtl
 
-    def changed(spec: CoreSpec) -> verilator.CoreRTL:
-        rtl = original(spec)
+    def changed(spec: CoreSpec, near: bool) -> verilator.CoreRTL:
+        rtl = original(spec, near)
         return replace(rtl, verilog=change(rtl.verilog))
 
     monkeypatch.setattr(verilator, "_core_rtl", changed)
