@@ -195,7 +195,8 @@ MUTANTS = {
     "spikes at the threshold": GREATER,
     "saturates too early": (r"12'h7ff\b", "12'h7fe"),
     "saturates too early below": (r"12'h800\b", "12'h801"),
-    "no forwarding of the last sum": (r"(\bfrom_total\w* <= )[^;]+;", r"\g<1>1'h0;"),
+    "no forwarding of the last sum": (r"\bfollows\w+\[0\] \?", "1'h0 ?"),
+    "no forwarding of the sum before": (r"\bfollows\w+\[1\] \?", "1'h0 ?"),
     "an updated level's synapses count at once": (r"< first_open\b", "< 1'h0"),
 }
 

@@ -159,13 +159,13 @@ def test_component() -> None:
     with build_model(CRC32C()) as sim:
         sim.io.rst = 1
         sim.clock.tick()
-        sim.io.rst = sim.io.clear = 0
+        sim.io.rst = sim.io.clear = sim.io.drain = 0
         for byte in b"123456789":
-            assert sim.io.i__ready == 1
             sim.io.i__payload, sim.io.i__valid = byte, 1
+            sim.clock.tick(7)
+            assert sim.io.i__ready == 1
             sim.clock.tick()
             sim.io.i__valid = 0
-            sim.clock.tick(8)
         assert sim.io.crc == 0xE3069283  # the check value of CRC-32C's catalogue entry
 
 
