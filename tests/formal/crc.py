@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+
 """The CRC: that of its definition."""
 
 from amaranth.hdl import Assert, Assume, C, Cat, Module, Mux, Signal, Value
