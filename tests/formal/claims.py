@@ -139,7 +139,7 @@ CLAIMS = (
             Mutant("timer.eq(self._divisor // 2 - 1)", "timer.eq(self._divisor - 1)"),
             Mutant("Cat(shift[1:], rx)", "Cat(rx, shift[:-1])"),
         ),
-        depth=30,
+        depth=60,
         sizes=_divisors(4, 5, 8, 24, 100),
     ),
     Claim(
