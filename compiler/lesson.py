@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spikewright.errors import ImageError, ModelError, SpecError
 from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
-from spikewright.spec import CoreSpec
+from spikewright.spec import LEARNING_FIELDS, CoreSpec
 from spikewright.storage import read_file
 
 __all__ = ["Lesson", "read_lesson", "with_lesson"]
@@ -24,15 +24,6 @@ _EXAMPLE = (
     '"w_min": -128, "w_max": 127}}'
 )
 _HINT = f"Write an object such as: {_EXAMPLE}"
-_CORE = (
-    "plasticity",
-    "trace_bits",
-    "trace_fraction_bits",
-    "soft_bounds",
-    "reward",
-    "stochastic_rounding",
-    "adaptive_threshold",
-)
 
 
 @dataclass(frozen=True)
@@ -80,8 +71,10 @@ def read_lesson(path: Path | str) -> Lesson:
     names, core = raw.get("synapses", []), raw.get("core", {})
     if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
         reasons.append(f"synapses must be a list of projections by name, not {names!r:.40}")
-    if not isinstance(core, dict) or not core.keys() <= set(_CORE):
-        reasons.append(f"core must be an object with some of {', '.join(_CORE)}, not {core!r:.40}")
+    if not isinstance(core, dict) or not core.keys() <= set(LEARNING_FIELDS):
+        reasons.append(
+            f"core must be an object with some of {', '.join(LEARNING_FIELDS)}, not {core!r:.40}"
+        )
     if reasons:
         raise ModelError(f"Lesson {str(source)!r} is not valid:", reasons=reasons, hint=_HINT)
     try:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 from spikewright.errors import SpecError
 from spikewright.regions import Memory, Region, index_width, memories_of
 
-__all__ = ["CORE_VERSION", "CoreSpec", "Memory", "Region", "index_width"]
+__all__ = ["CORE_VERSION", "LEARNING_FIELDS", "CoreSpec", "Memory", "Region", "index_width"]
 
 CORE_VERSION = 1
 """Counts up whenever the same fields would give a core with another behaviour or layout."""
@@ -38,8 +38,7 @@ _FLAGS = (
     "stochastic_rounding",
     "adaptive_threshold",
 )
-_LATER = (
-    "sparse",
+LEARNING_FIELDS = (
     "plasticity",
     "trace_bits",
     "trace_fraction_bits",
@@ -47,9 +46,9 @@ _LATER = (
     "reward",
     "stochastic_rounding",
     "adaptive_threshold",
-    "winners",
-    "update_cycles",
 )
+"""Fields that say what a core can learn by."""
+_LATER = ("sparse", *LEARNING_FIELDS, "winners", "update_cycles")
 """Fields that came later: at their defaults they are not in the JSON, so that specs without them
 keep their hashes."""
 _MOST_ROW_WORDS = (1 << 16) - 1
