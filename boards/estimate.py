@@ -21,7 +21,7 @@ from spikewright.hdl.emit import to_rtlil
 from spikewright.spec import CoreSpec
 
 from .board import Board, Family
-from .structure import FEATURES, Memory, Structure, structure_of
+from .structure import FEATURES, LEAST_BLOCK_BITS, Memory, Structure, structure_of
 
 __all__ = [
     "CALIBRATION",
@@ -54,14 +54,19 @@ _BLOCKS: Mapping[Family, tuple[tuple[int, int], ...]] = {
 """Words and bits of a block RAM in each of its shapes."""
 _LARGE = (16384, 16)
 _CLOCKS_HZ: Mapping[Family, int | None] = {
-    "ice40": 33_000_000,
+    "ice40": 29_000_000,
     "ecp5": 88_000_000,
     "gowin": 73_000_000,
     "xc7": None,
 }
 """What nextpnr reached with the cores of iCEBreaker, ULX3S-85F and Tang Nano 9K; how long a
 multiplier of Gowin's takes it does not know."""
-_LEAST_BLOCK_BITS: Mapping[Family, int] = {"ice40": 128, "ecp5": 2048, "gowin": 2048, "xc7": 2048}
+_LEAST_BLOCK_BITS: Mapping[Family, int] = {
+    "ice40": LEAST_BLOCK_BITS,
+    "ecp5": 2048,
+    "gowin": 2048,
+    "xc7": 2048,
+}
 """Smaller memories that do not ask for block RAM get none."""
 _LEAST_FACTOR: Mapping[Family, int] = {"ice40": 2, "ecp5": 2, "gowin": 4, "xc7": 4}
 """Bits of the smaller factor from which on a product gets a multiplier."""

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-__all__ = ["FEATURES", "Memory", "Structure", "structure_of"]
+__all__ = ["FEATURES", "LEAST_BLOCK_BITS", "Memory", "Structure", "structure_of"]
 
 FEATURES = (
     "one",
@@ -21,7 +21,7 @@ FEATURES = (
 each bit of the amount, but a choice of a part its whole, a product the bits of one factor for each
 of the other. By a constant, both count nothing. ``storage`` is bits of memories that are too small
 for any block RAM."""
-_SMALL = 128
+LEAST_BLOCK_BITS = 128
 """Bits from which on a memory gets a block RAM, on the family that gives them first."""
 
 _SHIFTS = ("shl", "shr", "sshr", "shift", "shiftx")
@@ -103,7 +103,7 @@ def structure_of(rtlil: str) -> Structure:
         for attributes, width, depth, _ in _MEMORY.findall(rtlil)
     )
     sizes = [memory.width * memory.depth for memory in memories if not memory.block]
-    counts["storage"] = sum(size for size in sizes if size < _SMALL)
+    counts["storage"] = sum(size for size in sizes if size < LEAST_BLOCK_BITS)
     features = {name: counts[name] for name in FEATURES}
     return Structure(features, memories, tuple(products))
 
