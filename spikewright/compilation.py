@@ -54,18 +54,18 @@ def compile(
 ) -> None:
     """Compile a trained network into a core image."""
     bits = options["bits"]
-    if keep is not None and bits != "auto":
-        raise typer.BadParameter("--keep is for --bits auto.")
-    if options["tune"] and calibrate is None:
-        raise typer.BadParameter("--tune needs samples to tune on: --calibrate in.npz.")
-    if model.suffix.lower() == ".json" and (bits or calibrate or dump_passes):
-        raise typer.BadParameter(
-            "--bits, --calibrate and --dump-passes are for NIR: SuperNeuroMAT's are not rounded."
-        )
-    if board and (spec or bits == "auto"):
-        raise typer.BadParameter("--board excludes --spec and --bits auto.")
-    if learn and (board or bits == "auto"):
-        raise typer.BadParameter("--learn excludes --board and --bits auto.")
+    faults = {
+        "--keep is for --bits auto.": keep is not None and bits != "auto",
+        "--tune needs samples to tune on: --calibrate in.npz.": options["tune"] and not calibrate,
+        "--bits, --calibrate and --dump-passes are for NIR: SuperNeuroMAT's are not rounded.": (
+            model.suffix.lower() == ".json" and (bits or calibrate or dump_passes)
+        ),
+        "--board excludes --spec and --bits auto.": board and (spec or bits == "auto"),
+        "--learn excludes --board and --bits auto.": learn and (board or bits == "auto"),
+    }
+    for fault, is_there in faults.items():
+        if is_there:
+            raise typer.BadParameter(fault)
     from spikewright.summary import image_summary, report_tables
 
     lesson = _lesson(learn) if learn else None
