@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from spikewright.spec import CoreSpec, index_width
 
 from .layouts import chosen, delayed, following, group_of, part_bits, part_width
-from .rows import weight_word
+from .words import weight_word
 
 __all__ = ["Accumulators", "acc_lanes", "lanes_a_memory"]
 

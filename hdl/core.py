@@ -202,9 +202,9 @@ class Core(wiring.Component):
         m.submodules.plasticity = plasticity = Plasticity(spec)
         rule = Signal(rule_layout(spec))
         self._load(m, Region.RULE, rule)
-        connect_rows(m, rows, pending, plasticity, traces, scheduler)
+        connect_rows(m, rows, pending, plasticity, scheduler)
         connect_traces(m, spec, traces, rows, neurons, scheduler)
-        connect_plasticity(m, plasticity, rows, traces, scheduler)
+        connect_plasticity(m, spec, plasticity, rows, traces, scheduler)
         m.d.comb += [scheduler.learn.eq(self.learn), traces.rule.eq(rule), plasticity.rule.eq(rule)]
         if spec.reward:
             with m.If(self.step & ~scheduler.busy):

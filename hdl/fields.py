@@ -6,7 +6,7 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import lanes_a_memory
 from .layouts import struct
-from .rows import bank_layout
+from .words import bank_layout
 
 __all__ = ["StateField", "state_fields"]
 

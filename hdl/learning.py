@@ -1,9 +1,11 @@
 """How what learns is wired to the other parts of a core."""
 
 from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
 
 from spikewright.spec import CoreSpec
 
+from .fired import FiredLists
 from .layouts import group_of
 from .neuron import NeuronUpdate
 from .pending import PendingSources
@@ -20,7 +22,6 @@ def connect_rows(
     rows: RowFetch,
     pending: PendingSources,
     plasticity: Plasticity,
-    traces: PostTraces,
     scheduler: Scheduler,
 ) -> None:
     """Pending sources go to the rows, or the listed ones in a learning pass; traces and words come
@@ -34,8 +35,6 @@ def connect_rows(
         pending.o.ready.eq(rows.i.ready & ~passing),
         plasticity.o.ready.eq(rows.i.ready & passing),
         rows.passing.eq(passing),
-        rows.fired_count.eq(traces.fired_count),
-        rows.fired_group.eq(traces.fired_group),
         rows.learned_en.eq(plasticity.learned_en),
         rows.learned_addr.eq(plasticity.learned_addr),
         rows.learned_data.eq(plasticity.learned_data),
@@ -53,31 +52,44 @@ def connect_traces(
     neurons: NeuronUpdate,
     scheduler: Scheduler,
 ) -> None:
-    """Post traces follow the neurons' updates; rows ask for them while they are read."""
+    """Post traces follow the neurons' updates; rows ask for them while they are read, and in a
+    learning pass for the neurons that fired.
+    """
+    if not spec.reward:
+        m.submodules.fired = fired = FiredLists(spec)
+        wiring.connect(m, rows.order, fired.order)
+        m.d.comb += [
+            fired.start.eq(scheduler.step & ~scheduler.busy),
+            fired.commit.eq(neurons.commit),
+        ]
     reading = scheduler.adding | scheduler.passing
     m.d.comb += [
         traces.commit.eq(neurons.commit),
         traces.learning.eq(scheduler.learning),
-        traces.start.eq(scheduler.step & ~scheduler.busy),
         traces.group.eq(Mux(reading, rows.group_ahead, group_of(spec, neurons.part_ahead))),
         traces.part.eq(neurons.part_ahead),
-        traces.fired_index.eq(rows.fired_index),
         traces.zero.eq(group_of(spec, scheduler.zero_part)),
         traces.zero_en.eq(scheduler.zero_en),
     ]
 
 
 def connect_plasticity(
-    m: Module, plasticity: Plasticity, rows: RowFetch, traces: PostTraces, scheduler: Scheduler
+    m: Module,
+    spec: CoreSpec,
+    plasticity: Plasticity,
+    rows: RowFetch,
+    traces: PostTraces,
+    scheduler: Scheduler,
 ) -> None:
     """Words pass by the learning pipeline; the scheduler starts its pass."""
     m.d.comb += [
         plasticity.word.eq(rows.o),
         plasticity.y.eq(traces.y),
-        plasticity.fired.eq(traces.fired),
         plasticity.learning.eq(scheduler.learning),
         plasticity.start.eq(scheduler.start_pass),
         plasticity.clear.eq(scheduler.zero_en),
         scheduler.listed.eq(plasticity.any_listed),
         scheduler.listing.eq(plasticity.listing),
     ]
+    if spec.reward:
+        m.d.comb += plasticity.fired.eq(traces.fired)

@@ -9,9 +9,9 @@ from spikewright.learning import LANE_TURN, RANDOM_BITS, REWARD_BITS
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .layouts import delayed, struct
-from .rows import trace_record, weight_word
 from .synapses import SynapseLane, draw_stage, synapse_latency
 from .traces import TRACE_LATENCY, TraceUpdate, rule_layout
+from .words import trace_record, weight_word, word_addresses
 
 __all__ = ["Plasticity"]
 
@@ -28,8 +28,10 @@ class Plasticity(wiring.Component):
     -------
     word : In
         Not to be stalled; counts while ``learning``.
-    y, fired : In
-        Post traces and spikes of the word's group.
+    y : In
+        Post traces of the word's group.
+    fired : In
+        Spikes of the word's group; with ``reward``.
     learning : In(1)
         Steady from the start of a timestep to its end.
     reward : In, Q1.6
@@ -44,7 +46,7 @@ class Plasticity(wiring.Component):
     any_listed, listing : Out(1)
         Sources are listed; some are left in the pass.
     learned_addr, learned_data, learned_en : Out
-        Words as they were learned.
+        Words as they were learned, each lane's own.
     trace_addr, trace_data, trace_en : Out
         Pre traces.
     clear : In(1)
@@ -54,6 +56,7 @@ class Plasticity(wiring.Component):
     def __init__(self, spec: CoreSpec) -> None:
         self._spec = spec
         source = index_width(spec.sources)
+        with_reward = {"reward": In(signed(REWARD_BITS)), "fired": In(spec.lanes)}
         with_random = {
             "random": Out(RANDOM_BITS),
             "random_data": In(RANDOM_BITS),
@@ -62,21 +65,20 @@ class Plasticity(wiring.Component):
         super().__init__({
             "word": In(weight_word(spec)),
             "y": In(data.ArrayLayout(spec.trace_bits, spec.lanes)),
-            "fired": In(spec.lanes),
             "learning": In(1),
             "rule": In(rule_layout(spec)),
             "start": In(1),
             "o": Out(stream.Signature(source)),
             "any_listed": Out(1),
             "listing": Out(1),
-            "learned_addr": Out(index_width(spec.weight_words)),
+            "learned_addr": Out(word_addresses(spec)),
             "learned_data": Out(struct(spec.memories[Region.WEIGHTS].layout)),
-            "learned_en": Out(1),
+            "learned_en": Out(spec.lanes),
             "trace_addr": Out(source),
             "trace_data": Out(trace_record(spec)),
             "trace_en": Out(1),
             "clear": In(1),
-            **({"reward": In(signed(REWARD_BITS))} if spec.reward else {}),
+            **(with_reward if spec.reward else {}),
             **(with_random if spec.stochastic_rounding else {}),
         })
 
@@ -85,8 +87,8 @@ class Plasticity(wiring.Component):
         spec, word, latency = self._spec, self.word, synapse_latency(self._spec)
         learns = self.learning & (word.passing | word.learns)
         m.d.comb += [
-            self.learned_en.eq(delayed(m, word.valid & learns, latency, "changing")),
-            self.learned_addr.eq(delayed(m, word.address, latency, "address")),
+            self.learned_en.eq(delayed(m, Mux(learns, word.changes, 0), latency, "changes")),
+            self.learned_addr.eq(delayed(m, word.addresses, latency, "addresses")),
         ]
         draws = Signal()
         if spec.stochastic_rounding:
@@ -113,11 +115,13 @@ class Plasticity(wiring.Component):
             if is_window:
                 pre = Mux(pre.any(), rule.pre_change, 0)
                 post = Mux(post.any(), rule.post_change, 0)
+            if spec.reward:
+                post = Mux(self.fired[lane], post, 0)
             learned = self.learned_data
             m.d.comb += [
                 synapse.weight.eq(word.synapses[f"weight{lane}"]),
                 synapse.plastic.eq(word.synapses[f"plastic{lane}"]),
-                synapse.size.eq(Mux(passing, Mux(self.fired[lane], post, 0), pre)),
+                synapse.size.eq(Mux(passing, post, pre)),
                 synapse.down.eq(down),
                 synapse.passing.eq(passing),
                 synapse.rule.eq(rule),
@@ -160,7 +164,7 @@ class Plasticity(wiring.Component):
             alive, so_far = Signal(), Signal()
             lanes = range(spec.lanes)
             any_left = Cat(self.learned_data[f"eligibility{lane}"].any() for lane in lanes).any()
-            m.d.comb += alive.eq(so_far | (self.learned_en & any_left))
+            m.d.comb += alive.eq(so_far | (self.learned_en.any() & any_left))
             m.d.sync += so_far.eq(alive & ~self.trace_en)
             stays = stays | alive
         m.submodules.listed = listed = ResetInserter(self.clear)(

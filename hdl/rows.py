@@ -1,6 +1,8 @@
 """Rows of the weight memory: from a source's index to its weight words."""
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value, ValueLike
+from typing import NamedTuple
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -9,62 +11,35 @@ from spikewright.layout import Layout
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .layouts import Clocks, Write, delayed, following, passed_on, struct
+from .words import (
+    FiredOrder,
+    bank_layout,
+    learning_facts,
+    trace_record,
+    weight_word,
+    word_addresses,
+)
 
-__all__ = ["RowFetch", "bank_layout", "trace_record", "weight_word"]
-
-_OF_LANES = ("weight", "delay", "plastic", "eligibility")
-"""Fields of a weight word that each lane has."""
-
-
-def trace_record(spec: CoreSpec) -> data.StructLayout:
-    """A source's pre trace, and whether the source is listed for the next learning pass."""
-    return data.StructLayout({"x": spec.trace_bits, "listed": 1})
-
-
-def _learning_facts(spec: CoreSpec) -> dict[str, ShapeLike]:
-    """What learning needs to know of a word."""
-    return {
-        "address": index_width(spec.weight_words),
-        "source": index_width(spec.sources),
-        "trace": trace_record(spec),
-        "learns": 1,
-        "opposite": 1,
-        "row_ends": 1,
-        "passing": 1,
-    }
+__all__ = ["RowFetch"]
 
 
-def bank_layout(spec: CoreSpec, bank: int) -> Layout:
-    """Fields of the weight words that are in one bank."""
-    lanes = range(bank, spec.lanes, spec.weight_banks)
-    names = {f"{kind}{lane}" for kind in _OF_LANES for lane in lanes}
-    fields = spec.memories[Region.WEIGHTS].layout.fields
-    return Layout(tuple(field for field in fields if field.name in names))
+class _Moves(NamedTuple):
+    """Enables of the elastic stages."""
 
-
-def weight_word(spec: CoreSpec) -> data.StructLayout:
-    """A weight word on its way to the accumulators.
-
-    With plasticity there comes what learning needs to know: ``passing`` words are those of a
-    learning pass, which are not for the accumulators; ``row_ends`` is set in the last cycle of
-    every row, one without words too.
-    """
-    return data.StructLayout({
-        "valid": 1,
-        "group": index_width(spec.groups),
-        "synapses": struct(spec.memories[Region.WEIGHTS].layout),
-        **(_learning_facts(spec) if spec.plastic else {}),
-    })
+    found: Value
+    head: Value
+    row: Value
 
 
 class RowFetch(wiring.Component):
     """Read the weight words of sources, one word a cycle, without bubbles between rows.
 
-    Latency ``5 + spec.weight_banks`` cycles from a source to its first word; a source without words
+    Latency ``6 + spec.bank_delay`` cycles from a source to its first word; a source without words
     takes one cycle.
 
-    A learning pass reads rows again, but only the words of groups that fired, a cycle for each of
-    these groups whether the row has a word for it or not. With eligibilities it reads all words.
+    A learning pass reads rows again, but only the synapses of neurons that fired, one a cycle in
+    each lane: a row takes as many cycles as neurons fired in the lane with most of them, whether it
+    has words for them or not. With eligibilities the pass reads all words.
 
     Parameters
     ----------
@@ -81,19 +56,19 @@ class RowFetch(wiring.Component):
     o : Out
         Weight word; cannot be stalled.
     active : Out(1)
-        Rows are being looked up or read; ``o`` shows a word ``2 + spec.weight_banks`` cycles
-        after that.
+        Rows are being looked up or read; ``o`` shows a word ``3 + spec.bank_delay`` cycles after
+        that.
     descriptor_addr, descriptor_data, descriptor_en : In
         Write port of the directory.
     weight_addr, weight_data, weight_en : In
         Write port of the weight memory.
     read_addr : In
-        Word that ``o.synapses`` shows ``2 + spec.weight_banks`` cycles later, while no row is being
+        Word that ``o.synapses`` shows ``4 + spec.bank_delay`` cycles later, while no row is being
         read.
     passing : In(1)
         Rows are read for a learning pass. It and what follows come with plasticity.
-    fired_count, fired_index, fired_group : In, Out, In
-        How many groups fired; which of them is wanted, and a cycle later its index.
+    order : In
+        :class:`FiredOrder`; without ``reward``.
     group_ahead : Out
         ``o.group``, two cycles before it.
     learned_addr, learned_data, learned_en : In
@@ -107,19 +82,16 @@ class RowFetch(wiring.Component):
         self._near = near and not spec.plastic
         self._host = clocks.host
         memories = spec.memories
-        group = index_width(spec.groups)
         learning = {
             "passing": In(1),
-            "fired_count": In(range(spec.groups + 1)),
-            "fired_index": Out(group),
-            "fired_group": In(group),
-            "group_ahead": Out(group),
-            "learned_addr": In(index_width(spec.weight_words)),
+            "group_ahead": Out(index_width(spec.groups)),
+            "learned_addr": In(word_addresses(spec)),
             "learned_data": In(struct(memories[Region.WEIGHTS].layout)),
-            "learned_en": In(1),
+            "learned_en": In(spec.lanes),
             "trace_addr": In(index_width(spec.sources)),
             "trace_data": In(trace_record(spec)),
             "trace_en": In(1),
+            **({} if spec.reward else {"order": In(FiredOrder(spec))}),
         }
         super().__init__({
             **(learning if spec.plastic else {}),
@@ -171,7 +143,7 @@ class RowFetch(wiring.Component):
         ]
         words: ValueLike = head.word_count
         if spec.plastic and not spec.reward:
-            words = Mux(self.passing, self.fired_count, head.word_count)
+            words = Mux(self.passing, self.order.count, head.word_count)
         with m.If(found_moves):
             m.d.sync += found.eq(self.i.valid)
         with m.If(head_moves):
@@ -194,95 +166,103 @@ class RowFetch(wiring.Component):
             ]
 
         m.d.comb += self.active.eq(found | head_valid | row_valid)
-        is_word: ValueLike = row_valid & (row.word_count != 0)
-        group, address = None if spec.sparse else row.first_group, row.first_word
-        if spec.plastic:
-            moves = (found_moves, head_moves, row_moves)
-            if not spec.reward:
-                inside, group, address = self._fired_word(m, head, row, row_moves)
-                is_word = is_word & inside
-            self._follow(m, moves, row, row_valid & row_last, address)
-        cycles = spec.weight_banks + 1
+        is_word = row_valid & (row.word_count != 0)
+        cycles = spec.bank_delay + 2
         valid = Signal(cycles)
         m.d.sync += Cat(valid, self.o.valid).eq(Cat(is_word, valid))
         if spec.sparse:
             m.d.comb += self.o.group.eq(self.o.synapses.group)
         else:
             groups = [Signal.like(row.first_group, name=f"group{k}") for k in range(cycles)]
-            m.d.sync += Cat(groups, self.o.group).eq(Cat(group, groups))
-            if spec.plastic:
-                m.d.comb += self.group_ahead.eq(groups[-2])
-        self._weights(m, Mux(row_valid, address, self.read_addr))
+            m.d.sync += Cat(groups, self.o.group).eq(Cat(row.first_group, groups))
+        if not spec.plastic:
+            self._weights(m, Mux(row_valid, row.first_word, self.read_addr))
+            return m
+        m.d.comb += self.group_ahead.eq(groups[-2])
+        moves = _Moves(found_moves, head_moves, row_moves)
+        self._learn(m, moves, head, head_valid, row, is_word, row_valid & row_last)
         return m
 
-    def _fired_word(
-        self, m: Module, head: data.View, row: data.View, row_moves: Value
-    ) -> tuple[Value, Value, Value]:
-        """The next word of a row: whether there is one, its group and its address.
-
-        Word after word; in a learning pass the words of the groups that fired.
-        """
-        spec = self._spec
-        step = Signal(range(spec.groups + 1))
-        base = Signal.like(row.first_word)
-        first, words = Signal.like(row.first_group), Signal.like(row.word_count)
-        m.d.comb += self.fired_index.eq(Mux(row_moves, 0, step + 1))
-        m.d.sync += step.eq(Mux(row_moves, 0, step + 1))
-        with m.If(row_moves):
-            m.d.sync += [
-                base.eq(head.first_word - head.first_group),
-                first.eq(head.first_group),
-                words.eq(head.word_count),
-            ]
-        within = Signal.like(first)
-        address = Signal.like(base)
-        m.d.comb += [
-            # Of a group before the first this is larger than any row.
-            within.eq(self.fired_group - first),
-            address.eq(Mux(self.passing, base + self.fired_group, row.first_word)),
-        ]
-        group = Mux(self.passing, self.fired_group, row.first_group)
-        return ~self.passing | (within < words), group, address
-
-    def _follow(
+    def _learn(
         self,
         m: Module,
-        moves: tuple[Value, Value, Value],
+        moves: "_Moves",
+        head: data.View,
+        head_valid: Value,
         row: data.View,
+        is_word: Value,
         row_ends: Value,
-        address: Value,
     ) -> None:
-        """What learning needs to know goes with each word; the pre traces are read with the rows.
+        """Read the lanes' synapses, and let go with them what learning needs to know.
 
-        ``moves`` are the elastic stages' enables, ``address`` is the word that is read now.
+        A synapse is at its group's place from where the row would have the first group.
         """
         spec = self._spec
-        m.submodules.traces = memory = Memory(
-            shape=trace_record(spec), depth=spec.sources, init=[], attrs={"ram_style": "block"}
-        )
-        write_port, read_port = memory.write_port(), memory.read_port()
-        source = following(m, self.i.payload, "found_source", when=moves[0])
-        trace: ValueLike = read_port.data
-        for name, moved in (("head", moves[1]), ("row", moves[2])):
-            source = following(m, source, f"{name}_source", when=moved)
-            trace = following(m, trace, f"{name}_trace", when=moved)
-        facts = Signal(data.StructLayout(_learning_facts(spec)))
+        base = Signal.like(row.first_word)
+        with m.If(moves.row):
+            m.d.sync += base.eq(head.first_word - head.first_group)
+        with m.If(moves.row & ~head_valid):
+            m.d.sync += [base.eq(self.read_addr), row.first_group.eq(0)]
+        facts = Signal(data.StructLayout(learning_facts(spec)))
+        groups, changes = [row.first_group] * spec.lanes, is_word.replicate(spec.lanes)
+        if not spec.reward:
+            groups, changes = self._fired(m, moves, head, row, is_word)
         m.d.comb += [
-            write_port.addr.eq(self.trace_addr),
-            write_port.data.eq(self.trace_data),
-            write_port.en.eq(self.trace_en),
-            read_port.addr.eq(self.i.payload),
-            read_port.en.eq(moves[0]),
-            facts.address.eq(address),
-            facts.source.eq(source),
-            facts.trace.eq(trace),
+            *(facts.addresses[lane].eq(base + group) for lane, group in enumerate(groups)),
+            facts.changes.eq(changes),
             facts.learns.eq(row.learns),
             facts.opposite.eq(row.opposite),
             facts.row_ends.eq(row_ends),
             facts.passing.eq(self.passing),
         ]
-        arrived = delayed(m, facts, spec.weight_banks + 2, "facts")
-        m.d.comb += [self.o[name].eq(arrived[name]) for name in _learning_facts(spec)]
+        self._follow(m, moves, facts)
+        self._lane_weights(m, facts.addresses)
+
+    def _fired(
+        self, m: Module, moves: "_Moves", head: data.View, row: data.View, is_word: Value
+    ) -> tuple[list[Value], Value]:
+        """Groups that the lanes' synapses are of, and which lanes change.
+
+        Group after group, all lanes alike; in a learning pass each lane's own that fired.
+        """
+        order, passing, step = self.order, self.passing, Signal.like(self.order.index)
+        first, words = Signal.like(row.first_group), Signal.like(row.word_count)
+        m.d.comb += order.index.eq(Mux(moves.row, 0, step + 1))
+        m.d.sync += step.eq(order.index)
+        with m.If(moves.row):
+            m.d.sync += [first.eq(head.first_group), words.eq(head.word_count)]
+        groups, changes = [], []
+        for lane in range(self._spec.lanes):
+            within = Signal.like(first, name=f"within{lane}")
+            # Of a group before the first this is larger than any row.
+            m.d.comb += within.eq(order.group[lane] - first)
+            groups.append(Mux(passing, order.group[lane], row.first_group))
+            changes.append(is_word & (~passing | (order.fired[lane] & (within < words))))
+        return groups, Cat(changes)
+
+    def _follow(self, m: Module, moves: "_Moves", facts: data.View) -> None:
+        """What learning needs to know goes with each word; pre traces are read with the rows."""
+        spec = self._spec
+        m.submodules.traces = memory = Memory(
+            shape=trace_record(spec), depth=spec.sources, init=[], attrs={"ram_style": "block"}
+        )
+        write_port, read_port = memory.write_port(), memory.read_port()
+        source = following(m, self.i.payload, "found_source", when=moves.found)
+        trace: ValueLike = read_port.data
+        for name, moved in (("head", moves.head), ("row", moves.row)):
+            source = following(m, source, f"{name}_source", when=moved)
+            trace = following(m, trace, f"{name}_trace", when=moved)
+        m.d.comb += [
+            write_port.addr.eq(self.trace_addr),
+            write_port.data.eq(self.trace_data),
+            write_port.en.eq(self.trace_en),
+            read_port.addr.eq(self.i.payload),
+            read_port.en.eq(moves.found),
+            facts.source.eq(source),
+            facts.trace.eq(trace),
+        ]
+        arrived = delayed(m, facts, spec.bank_delay + 3, "facts")
+        m.d.comb += [self.o[name].eq(arrived[name]) for name in learning_facts(spec)]
 
     def _weights(self, m: Module, address: Value) -> None:
         """The weight memory in banks, each a cycle behind the one before it.
@@ -295,39 +275,40 @@ class RowFetch(wiring.Component):
         Where all is ``near``, the banks are read at once, in the cycle of the last one.
 
         The host's writes take the way of the reads' address, so that memories of one port do: the
-        core is not busy meanwhile. What is learned is written while other words are read.
+        core is not busy meanwhile.
         """
         spec = self._spec
         written: Write = (self.weight_en, self.weight_addr, self.weight_data)
-        domain = self._host
-        last = spec.weight_banks - 1
-        if spec.plastic:
-            written, domain = self._learned_or_loaded(m), "sync"
-        elif self._near:
-            address = Value.cast(delayed(m, address, last, "address"))
-        if not spec.plastic:
-            address = Mux(self.weight_en, self.weight_addr, address)
+        if self._near:
+            address = Value.cast(delayed(m, address, spec.bank_delay, "address"))
+        address = Mux(self.weight_en, self.weight_addr, address)
         for bank in range(spec.weight_banks):
             if bank == 0 or not self._near:
-                written = passed_on(m, written, f"written{bank}", domain, always=self._near)
+                written = passed_on(m, written, f"written{bank}", self._host, always=self._near)
                 address = following(m, address, f"address_of_{bank}")
-            layout, ahead = bank_layout(spec, bank), 0 if self._near else last - bank
-            self._memory(m, f"weights{bank}", layout, written, address, ahead, domain)
+            layout = bank_layout(spec, bank)
+            ahead = 0 if self._near else spec.bank_delay - bank
+            self._memory(m, f"weights{bank}", layout, written, address, ahead)
         if spec.sparse:
             fields = spec.memories[Region.WEIGHTS].layout.fields
             layout = Layout(tuple(field for field in fields if field.name == "group"))
-            self._memory(m, "groups", layout, written, address, 0, domain)
+            self._memory(m, "groups", layout, written, address, 0)
 
-    def _learned_or_loaded(self, m: Module) -> Write:
-        """Writes of learning and of the host, which never come at once."""
-        en, addr = Signal(), Signal.like(self.weight_addr)
-        data = Signal.like(self.weight_data)
-        m.d.comb += [
-            en.eq(self.learned_en | self.weight_en),
-            addr.eq(Mux(self.learned_en, self.learned_addr, self.weight_addr)),
-            data.eq(Mux(self.learned_en, self.learned_data, self.weight_data)),
-        ]
-        return en, addr, data
+    def _lane_weights(self, m: Module, addresses: data.View) -> None:
+        """The weight memory of a core that learns: each lane has its own, all read at once.
+
+        Writes are those of learning, while other synapses are read, and those of the host, which
+        never come at once.
+        """
+        spec, loaded = self._spec, self.weight_en
+        synapses = Signal.like(self.weight_data)
+        m.d.comb += synapses.eq(Mux(loaded, self.weight_data, self.learned_data))
+        for lane in range(spec.lanes):
+            en = self.learned_en[lane] | loaded
+            to = Mux(loaded, self.weight_addr, self.learned_addr[lane])
+            written = passed_on(m, (en, to, synapses), f"written{lane}", "sync")
+            address = following(m, addresses[lane], f"address_of_{lane}")
+            self._memory(m, f"weights{lane}", bank_layout(spec, lane), written, address, 0)
 
     def _memory(
         self,
@@ -337,7 +318,6 @@ class RowFetch(wiring.Component):
         written: Write,
         address: Value,
         cycles: int,
-        domain: str,
     ) -> None:
         """Some fields of all weight words; ``o`` shows them so many cycles later than at once."""
         spec = self._spec
@@ -350,7 +330,7 @@ class RowFetch(wiring.Component):
             init=[],
             attrs={"ram_style": "block", **one_port},
         )
-        write_port = memory.write_port(domain=domain)
+        write_port = memory.write_port(domain="sync" if spec.plastic else self._host)
         read_port = memory.read_port()
         m.d.comb += [
             write_port.en.eq(written[0]),

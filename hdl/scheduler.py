@@ -108,7 +108,7 @@ class Scheduler(wiring.Component):
         spec = self._spec
         warm_up = Signal(2)
         # From the end of the last row to the sum of its last word being in the accumulators.
-        drain = 5 + spec.weight_banks
+        drain = 6 + spec.bank_delay
         drained = Signal(range(drain))
         level_spiked = Signal()
         spiked = Signal()

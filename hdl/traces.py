@@ -1,4 +1,4 @@
-"""Post traces, the groups that fired, and what both traces have in common: their steps."""
+"""Post traces, and what both traces have in common: their steps."""
 
 from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import data, wiring
@@ -73,25 +73,21 @@ class TraceUpdate(wiring.Component):
 
 
 class PostTraces(wiring.Component):
-    """Post traces y of all neurons, and which of them fired in this timestep, group by group.
+    """Post traces y of all neurons, group by group.
 
     Members
     -------
     commit : In
-        Parts of groups as they are updated: their traces move on while ``learning``, and the spikes
-        of groups are kept until the next timestep.
+        Parts of groups as they are updated: their traces move on while ``learning``.
     rule : In
-    learning, start : In(1)
-        ``start`` begins a timestep.
+    learning : In(1)
     group, part : In
         A group whose ``y`` and ``fired`` are wanted two cycles later, and the part of it whose
         ``own`` is; for a ``commit``, its own.
     y, own : Out
         Traces of a group and of a part of it, unsigned ``trace_bits`` each.
     fired : Out
-        Spikes, a bit a lane.
-    fired_count, fired_index, fired_group : Out, In, Out
-        How many groups fired; which of them is wanted, and a cycle later its index.
+        Spikes of the group in this timestep, a bit a lane; with ``reward``.
     zero, zero_en : In
         Set a group's traces and spikes to zero.
     """
@@ -103,46 +99,30 @@ class PostTraces(wiring.Component):
             "commit": In(commit_layout(spec)),
             "rule": In(rule_layout(spec)),
             "learning": In(1),
-            "start": In(1),
             "group": In(group),
             "part": In(part_bits(spec)),
             "y": Out(data.ArrayLayout(spec.trace_bits, spec.lanes)),
             "own": Out(data.ArrayLayout(spec.trace_bits, spec.update_lanes)),
-            "fired": Out(spec.lanes),
-            "fired_count": Out(range(spec.groups + 1)),
-            "fired_index": In(group),
-            "fired_group": Out(group),
             "zero": In(group),
             "zero_en": In(1),
+            **({"fired": Out(spec.lanes)} if spec.reward else {}),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         spec, commit = self._spec, self.commit
         m.submodules.state_y = traces = Memory(shape=self.y.shape(), depth=spec.groups, init=[])
-        m.submodules.spikes = spikes = Memory(shape=spec.lanes, depth=spec.groups, init=[])
-        m.submodules.order = order = Memory(shape=len(self.fired_group), depth=spec.groups, init=[])
-        y, fired, listed = traces.read_port(), spikes.read_port(), order.read_port()
-        y_write = traces.write_port(granularity=spec.update_lanes)
-        fired_write, list_write = spikes.write_port(), order.write_port()
+        y, y_write = traces.read_port(), traces.write_port(granularity=spec.update_lanes)
         final = commit.valid & commit.final
         written = delayed(m, final & self.learning, TRACE_LATENCY, "written")
         group = delayed(m, commit.group, TRACE_LATENCY, "group")
         part = Value.cast(delayed(m, commit.part, TRACE_LATENCY, "part"))
         shown = Value.cast(delayed(m, self.part, 2, "shown"))
-        m.d.sync += [self.y.eq(y.data), self.fired.eq(fired.data)]
+        m.d.sync += self.y.eq(y.data)
         m.d.comb += [
-            *(port.addr.eq(self.group) for port in (y, fired)),
+            y.addr.eq(self.group),
             y_write.en.eq(Mux(self.zero_en, ~0, written << part)),
             y_write.addr.eq(Mux(self.zero_en, self.zero, group)),
-            fired_write.en.eq((final & commit.whole) | self.zero_en),
-            fired_write.addr.eq(Mux(self.zero_en, self.zero, commit.group)),
-            fired_write.data.eq(Mux(self.zero_en, 0, commit.spikes)),
-            list_write.en.eq(commit.spiked),
-            list_write.addr.eq(self.fired_count),
-            list_write.data.eq(commit.group),
-            listed.addr.eq(self.fired_index),
-            self.fired_group.eq(listed.data),
         ]
         for k in range(spec.update_lanes):
             lanes = range(k, spec.lanes, spec.update_lanes)
@@ -157,8 +137,19 @@ class PostTraces(wiring.Component):
             ]
             if spec.plasticity == "trace":
                 m.d.comb += [update.nearest.eq(self.rule.nearest), update.a.eq(self.rule.a_post)]
-        with m.If(self.start):
-            m.d.sync += self.fired_count.eq(0)
-        with m.Elif(commit.spiked):
-            m.d.sync += self.fired_count.eq(self.fired_count + 1)
+        if spec.reward:
+            self._keep_spikes(m, final & commit.whole)
         return m
+
+    def _keep_spikes(self, m: Module, whole: Value) -> None:
+        """The spikes of each group."""
+        commit, spec = self.commit, self._spec
+        m.submodules.spikes = memory = Memory(shape=spec.lanes, depth=spec.groups, init=[])
+        read, write = memory.read_port(), memory.write_port()
+        m.d.sync += self.fired.eq(read.data)
+        m.d.comb += [
+            read.addr.eq(self.group),
+            write.en.eq(whole | self.zero_en),
+            write.addr.eq(Mux(self.zero_en, self.zero, commit.group)),
+            write.data.eq(Mux(self.zero_en, 0, commit.spikes)),
+        ]

@@ -175,7 +175,11 @@ class Plasticity:
         row, word, group = self.image.row_words(sources)
         size = np.where(y > 0, rule.pre_change, 0) if spec.plasticity == "window" else y
         down = self._opposite[sources[row]] ^ (not rule.pre_raises)
-        self._change(word, down, size.reshape(-1, spec.lanes)[group])
+        size = size.reshape(-1, spec.lanes)[group]
+        if spec.reward:
+            self._mark(word, down, size)
+        else:
+            self._change(word, down, size, *self._word_by_word(len(word)))
         events = np.ones(len(sources), np.bool_)
         self.x[sources] = trace_step(self.x[sources], events, rule.pre_step, rule, spec)
         known = set(self.listed)
@@ -200,63 +204,90 @@ class Plasticity:
         fired = spikes.reshape(-1, spec.lanes)
         listed = np.array(self.listed, np.int64)
         row, word, group = image.row_words(listed)
-        if not spec.reward:
-            inside = fired[group].any(axis=1)
-            row, word, group = row[inside], word[inside], group[inside]
         x = self.x[listed]
         size = np.where(x > 0, rule.post_change, 0) if spec.plasticity == "window" else x
+        size = np.where(fired[group], size[row][:, None], 0)
         down = self._opposite[listed[row]] ^ rule.post_lowers
-        self._change(word, down, np.where(fired[group], size[row][:, None], 0))
-        rows_of = image.word_count[listed].astype(np.int64)
-        cycles = rows_of if spec.reward else np.full(len(listed), int(fired.any(axis=1).sum()))
         x = self.x[listed] = trace_after(x, rule.a_pre, spec)
         stays = x > 0
         if spec.reward:
+            self._mark(word, down, size)
             self._give(word, reward)
             stays[row[self.eligibility[word].any(axis=1)]] = True
+            cycles = image.word_count[listed].astype(np.int64)
+        else:
+            # A lane's k-th neuron that fired has its synapse in the k-th cycle of every row.
+            turn = fired.cumsum(axis=0) - 1
+            most = int(turn[-1].max()) + 1
+            moves = row[:, None] * most + turn[group]
+            self._change(word, down, size, fired[group], moves, most * len(listed))
+            cycles = np.full(len(listed), most)
         self.listed = listed[stays].tolist()
         return int(np.maximum(cycles, 1).sum())
 
-    def _change(self, word: Array, down: Bools, size: Array) -> None:
-        """Change the plastic synapses of words, or with ``reward`` their eligibilities."""
+    def _scaled(self, word: Array, down: Bools, size: Array) -> tuple[Array, int]:
+        """Sizes of changes of the plastic synapses of words, and their fraction bits."""
         spec, rule = self.image.spec, self._rule
         size = np.where(self._plastic[word], size, 0)
+        if not spec.soft_bounds:
+            return size, spec.trace_fraction_bits
         weights = self.weights[word]
-        down = np.broadcast_to(down[:, None], size.shape)
-        shift = spec.trace_fraction_bits
-        if spec.soft_bounds:
-            ahead = np.where(down, weights - rule.w_min, rule.w_max - weights)
-            size = size * (ahead if rule.soft else 1 << spec.weight_bits)
-            shift += spec.weight_bits
-        if spec.reward:
-            size >>= shift - spec.trace_fraction_bits
-            changed = self.eligibility[word] + np.where(down, -size, size)
-            self.eligibility[word] = saturate(changed, spec.eligibility_bits)
-        else:
-            self._write(word, down, size, shift)
+        ahead = np.where(down[:, None], weights - rule.w_min, rule.w_max - weights)
+        size = size * (ahead if rule.soft else 1 << spec.weight_bits)
+        return size, spec.trace_fraction_bits + spec.weight_bits
+
+    def _mark(self, word: Array, down: Bools, size: Array) -> None:
+        """Change the eligibilities of words."""
+        spec = self.image.spec
+        size, shift = self._scaled(word, down, size)
+        size >>= shift - spec.trace_fraction_bits
+        changed = self.eligibility[word] + np.where(down[:, None], -size, size)
+        self.eligibility[word] = saturate(changed, spec.eligibility_bits)
 
     def _give(self, word: Array, reward: int) -> None:
         """Scale eligibilities by the reward into weights, and let them decay."""
         spec, rule = self.image.spec, self._rule
         earned = self.eligibility[word] * reward
         shift = spec.trace_fraction_bits + REWARD_FRACTION_BITS
-        self._write(word, earned < 0, np.abs(earned), shift)
+        self._write(word, earned < 0, np.abs(earned), shift, *self._word_by_word(len(word)))
         self.eligibility[word] = decay(self.eligibility[word], rule.a_eligibility)
 
-    def _write(self, word: Array, down: Bools, size: Array, shift: int) -> None:
-        after = weight_after(
-            self.weights[word], down, size, self._draw(len(word), shift), shift, self._rule
-        )
-        self.weights[word] = np.where(self._plastic[word], after, self.weights[word])
+    def _word_by_word(self, words: int) -> tuple[Bools, Array, int]:
+        """All lanes of each word change, and the random register moves on by one a word."""
+        every = np.ones((words, self.image.spec.lanes), np.bool_)
+        return every, np.cumsum(every, axis=0) - 1, words
 
-    def _draw(self, words: int, bits: int) -> Array:
-        """Random bits for the lanes of each word; the register moves on by one state a word."""
-        lanes = self.image.spec.lanes
+    def _change(
+        self, word: Array, down: Bools, size: Array, where: Bools, moves: Array, count: int
+    ) -> None:
+        """Change weights of words; see :meth:`_write`."""
+        size, shift = self._scaled(word, down, size)
+        self._write(word, down[:, None], size, shift, where, moves, count)
+
+    def _write(
+        self,
+        word: Array,
+        down: Bools,
+        size: Array,
+        shift: int,
+        where: Bools,
+        moves: Array,
+        count: int,
+    ) -> None:
+        """Write weights of words ``where`` they change.
+
+        The random register moves on ``count`` times, ``moves`` of them before each synapse.
+        """
+        weights = self.weights[word]
+        random = self._draw(moves, count) & ((1 << shift) - 1)
+        after = weight_after(weights, down, size, random, shift, self._rule)
+        self.weights[word] = np.where(where & self._plastic[word], after, weights)
+
+    def _draw(self, moves: Array, count: int) -> Array:
+        """Random bits of the synapses of words, ``int64[words, lanes]``; see :meth:`_write`."""
         if not self.image.spec.stochastic_rounding:
-            return np.zeros((words, lanes), np.int64)
-        states = random_states(self.random, words + 1)
+            return np.zeros_like(moves)
+        states = random_states(self.random, count + 1)
         self.random = int(states[-1])
-        states = states[:-1]
-        turn = LANE_TURN * np.arange(lanes) % RANDOM_BITS
-        turned = states[:, None] >> turn | states[:, None] << (RANDOM_BITS - turn)
-        return turned & ((1 << bits) - 1)
+        turn = LANE_TURN * np.arange(self.image.spec.lanes) % RANDOM_BITS
+        return states[moves] >> turn | states[moves] << (RANDOM_BITS - turn)

@@ -27,6 +27,7 @@ __all__ = ["Cost", "cost", "learning_network", "main"]
 RATE = 0.1
 """Share of the axons, and of the neurons, that spike in a timestep."""
 TIMESTEPS = 40
+"""Timesteps that count; as many go before them, in which the windows fill."""
 WINDOWS = (2, 4, 5, 127)
 NEUROCOREX = PRESETS["neurocorex"]
 SPECS = {
@@ -69,13 +70,15 @@ class Cost:
 def learning_network(spec: CoreSpec, window: int) -> CoreImage:
     """All to all, every synapse plastic but one strong one from an axon to each neuron.
 
-    That one alone makes the neuron spike: as many neurons spike in a timestep as axons do. Two
-    spikes less than ``window`` timesteps apart change a weight by one; with the ``trace`` rule,
-    traces decay to half in that time.
+    That one alone makes the neuron spike: as many neurons spike in a timestep as axons do. The
+    others are bounded, so that all that spike together make no difference. Two spikes less than
+    ``window`` timesteps apart change a weight by one; with the ``trace`` rule, traces decay to half
+    in that time.
     """
     rng = np.random.default_rng(0)
     strong = np.eye(spec.axons, spec.neurons, dtype=np.bool_)
     strongest = signed_range(spec.weight_bits)[1]
+    most = strongest // 2 // round(RATE * spec.axons + RATE * spec.neurons)
     decay = round(DECAY_ONE * 0.5 ** (1 / window))
     one = 1 << spec.trace_fraction_bits
     rule = LearningRule(pre_step=one, post_step=one, a_pre=decay, a_post=decay)
@@ -87,7 +90,7 @@ def learning_network(spec: CoreSpec, window: int) -> CoreImage:
         rng.choice([-1, 1], (spec.neurons, spec.neurons)),
         axon_plastic=~strong,
         neuron_plastic=True,
-        rule=replace(rule, w_min=-128, w_max=127),
+        rule=replace(rule, w_min=-most, w_max=most),
         v_threshold=strongest << (spec.fraction_bits - 1),
         reset_to=1,
     )
@@ -102,14 +105,14 @@ def cost(spec: CoreSpec, window: int) -> Cost:
         Golden model and RTL do not do the same.
     """
     image = learning_network(spec, window)
-    order = np.random.default_rng(1).random((TIMESTEPS, spec.axons)).argsort(axis=1)
+    order = np.random.default_rng(1).random((2 * TIMESTEPS, spec.axons)).argsort(axis=1)
     spikes = order < round(RATE * spec.axons)
     with CoreSimulator(spec) as simulator:
         simulator.load(image)
-        run = simulator.run(spikes, record=("weights",), learn=np.ones(TIMESTEPS, np.bool_))
+        run = simulator.run(spikes, record=("weights",), learn=np.ones(len(spikes), np.bool_))
     if run.weights is None:
         raise MismatchError("The core kept no weights.", hint="This is a fault: please report it.")
-    model, off = GoldenModel(image), np.zeros(TIMESTEPS, np.int64)
+    model, off = GoldenModel(image), np.zeros(len(spikes), np.int64)
     for t, axons in enumerate(spikes):
         off[t] = copy.deepcopy(model).step(axons[None]).cycles[0]
         wanted = model.step(axons[None], learn=True)
@@ -129,9 +132,10 @@ def _cost(
     off: npt.NDArray[np.int64],
     weights: npt.NDArray[np.int32],
 ) -> Cost:
-    trajectory = np.concatenate([image.weights[None], weights[:, : len(image.weights)]])
-    changed = np.diff(trajectory, axis=0) != 0
+    changed = np.diff(weights[-TIMESTEPS - 1 :, : len(image.weights)], axis=0) != 0
     words, synapses = int(changed.any(axis=2).sum()), int(changed.sum())
+    axons, fired = axons[-TIMESTEPS:], fired[-TIMESTEPS:]
+    cycles, off = cycles[-TIMESTEPS:], off[-TIMESTEPS:]
     added = int((cycles - off).sum())
     spiking = np.concatenate([axons, fired], axis=1).mean(axis=1)
     return Cost(

@@ -12,7 +12,7 @@ from spikewright.regions import Memory, Region, index_width, memories_of
 
 __all__ = ["CORE_VERSION", "LEARNING_FIELDS", "CoreSpec", "Memory", "Region", "index_width"]
 
-CORE_VERSION = 1
+CORE_VERSION = 2
 """Counts up whenever the same fields would give a core with another behaviour or layout."""
 
 _RANGES = {
@@ -244,8 +244,16 @@ class CoreSpec:
 
     @property
     def weight_banks(self) -> int:
-        """Parts of the weight memory, each read a cycle after the last; lane k is in k mod this."""
-        return min(self.lanes, 4)
+        """Parts of the weight memory: lane k is in bank k mod this. One a lane if they learn."""
+        return self.lanes if self.plastic else min(self.lanes, 4)
+
+    @property
+    def bank_delay(self) -> int:
+        """Cycles from the read of the first bank to that of the last.
+
+        Each bank is read a cycle after the one before it, but those of lanes that learn at once.
+        """
+        return 0 if self.plastic else self.weight_banks - 1
 
     # Memories
 
@@ -276,7 +284,7 @@ class CoreSpec:
     @property
     def integrate_overhead(self) -> int:
         """Cycles of an integration beyond ``max(1, words)`` for each pending source."""
-        return 11 + self.weight_banks
+        return 12 + self.bank_delay
 
     @property
     def timestep_overhead(self) -> int:
@@ -285,8 +293,12 @@ class CoreSpec:
 
     @property
     def learn_overhead(self) -> int:
-        """Cycles of a learning pass beyond those of the listed sources' rows."""
-        return 10 + self.weight_banks + 3 * self.reward
+        """Cycles of a learning pass beyond those of the listed sources' rows.
+
+        A row takes as many as there are neurons that fired in the lane with most of them, at least
+        one; with ``reward`` as many as it has words.
+        """
+        return 11 + 3 * self.reward
 
     @property
     def clear_cycles(self) -> int:

