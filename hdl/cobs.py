@@ -95,7 +95,9 @@ class COBSEncoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.block = block = Memory(shape=8, depth=256, init=[])
+        m.submodules.block = block = Memory(
+            shape=8, depth=256, init=[], attrs={"ram_style": "block"}
+        )
         w_port = block.write_port()
         r_port = block.read_port()
         length = Signal(8)
