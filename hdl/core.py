@@ -10,12 +10,13 @@ from spikewright.spec import CoreSpec, Region, index_width
 from .accumulator import Accumulators
 from .layouts import Clocks, following, group_of, part_width, passed_on, struct
 from .learning import connect_plasticity, connect_rows, connect_traces
-from .neuron import NeuronUpdate, neuron_state
+from .neuron import NeuronUpdate
 from .pending import PendingSources
 from .plasticity import Plasticity
 from .rows import RowFetch
 from .scheduler import Scheduler
 from .traces import PostTraces, rule_layout
+from .updates import neuron_state
 
 __all__ = ["HOST_READ_LATENCY", "STATE_LATENCY", "Core", "HostPort"]
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from spikewright.spec import CoreSpec
 
-from .neuron import commit_layout
+from .updates import commit_layout
 from .words import FiredOrder
 
 __all__ = ["FiredLists"]

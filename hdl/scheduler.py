@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from spikewright.spec import CoreSpec, index_width
 
 from .layouts import part_bits, part_width
-from .neuron import commit_layout
+from .updates import commit_layout
 
 __all__ = ["Scheduler"]
 

@@ -10,7 +10,7 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .lane import Decay
 from .layouts import Clocks, chosen, delayed, part_bits, struct
-from .neuron import commit_layout
+from .updates import commit_layout
 
 __all__ = ["TRACE_LATENCY", "PostTraces", "TraceUpdate", "rule_layout"]
 
