@@ -29,7 +29,10 @@ class Turn(enum.Enum, shape=2):
 class SequenceCheck(wiring.Component):
     """Judge sequence numbers, by the rules of the link's table.
 
-    The numbers turn by a byte at a time, lowest first; four turns lead back to where they were.
+    The numbers turn by a byte at a time, lowest first; four turns lead back to where they were. A
+    byte that is taken is subtracted in its turn and compared a cycle later: the verdict is right
+    from the second cycle after the last turn to ``TAKE`` on. :class:`CommandDecoder` looks at it
+    after the command at least, which is the byte behind the number's.
 
     Parameters
     ----------
@@ -49,8 +52,8 @@ class SequenceCheck(wiring.Component):
     hello : In(1)
         The request is a HELLO of the right length.
     execute, again : Out(1)
-        What to do about a request that was taken: execute it, or send its reply again. Neither:
-        refuse.
+        What to do about a request that was taken, two cycles ago or more: execute it, or send its
+        reply again. Neither: refuse.
     """
 
     def __init__(self, link: LinkSpec) -> None:
@@ -76,6 +79,9 @@ class SequenceCheck(wiring.Component):
         is_open = Signal()
         carry = Signal()
         borrow = Signal()
+        is_taken = Signal()  # a byte was, a cycle ago: ``difference`` and ``is_same`` are about it
+        difference = Signal(8)
+        is_same = Signal()
         is_opening = Signal()
         is_expected = Signal()
         is_kept = Signal()
@@ -84,16 +90,25 @@ class SequenceCheck(wiring.Component):
         takes, opens, counts = (self.kind == kind for kind in (Turn.TAKE, Turn.OPEN, Turn.NEXT))
         total = Signal(9)
         distance = Signal(9)
-        equal = Signal()
+        is_zero = Signal()
+        was_first = Signal()
         m.d.comb += [
             total.eq(expected[:8] + Mux(opens, number[:8], 0) + Mux(is_first, counts, carry)),
             distance.eq(expected[:8] - self.i - (borrow & ~is_first)),
-            equal.eq(distance[:8] == 0),
+            is_zero.eq(difference == 0),
+            was_first.eq(place == 1),
             self.number.eq(number[:8]),
             self.expected.eq(total),
             self.execute.eq(Mux(self.hello, ~(is_open & is_opening), is_open & is_expected)),
             self.again.eq(Mux(self.hello, is_open & is_opening & (kept == 0), is_kept)),
         ]
+        m.d.sync += is_taken.eq(self.turn & takes)
+        with m.If(is_taken):
+            m.d.sync += [
+                is_opening.eq(is_same & (was_first | is_opening)),
+                is_expected.eq(is_zero & (was_first | is_expected)),
+                is_kept.eq(Mux(was_first, ~is_zero & (difference <= kept), is_zero & is_kept)),
+            ]
         with m.If(self.turn):
             m.d.sync += [
                 place.eq(place + 1),
@@ -101,14 +116,9 @@ class SequenceCheck(wiring.Component):
                 expected.eq(Cat(expected[8:], total[:8])),
                 opening.eq(Cat(opening[8:], Mux(opens, number[:8], opening[:8]))),
                 carry.eq(total[8]),
-                borrow.eq(distance[8]),
+                Cat(difference, borrow).eq(distance),
+                is_same.eq(opening[:8] == self.i),
             ]
-            with m.If(takes):
-                m.d.sync += [
-                    is_opening.eq((opening[:8] == self.i) & (is_first | is_opening)),
-                    is_expected.eq(equal & (is_first | is_expected)),
-                    is_kept.eq(Mux(is_first, ~equal & (distance[:8] <= kept), equal & is_kept)),
-                ]
             with m.If(opens):
                 m.d.sync += [is_open.eq(1), kept.eq(0)]
             with m.If(counts & is_first & (kept != self._link.window)):

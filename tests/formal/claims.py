@@ -208,8 +208,8 @@ CLAIMS = (
         (
             Mutant("Mux(opens, number[:8], 0) + ", ""),
             Mutant("Mux(self.hello, ~(is_open & is_opening), ", "Mux(self.hello, 1, "),
-            Mutant("~equal & (distance[:8] <= kept)", "~equal"),
-            Mutant("equal & (is_first | is_expected)", "equal"),
+            Mutant("~is_zero & (difference <= kept)", "~is_zero"),
+            Mutant("is_zero & (was_first | is_expected)", "is_zero"),
         ),
         depth=30,
         sizes={"window 2": {"link": _SMALL_LINK}, "window 8": {"link": _LINK}},

@@ -97,11 +97,13 @@ class RunChecker(Checker):
         acts = turn & (opens | counts)
         judged = inside.ongoing("judge")
         place, kind = Signal(range(NUMBER_SIZE)), Signal(Turn.as_shape().width)
-        granted, is_done, was_hello = Signal(), Signal(), Signal()
+        granted, is_done = Signal(), Signal()
+        was_hello, was_taking = Signal(), Signal()
         is_over = moves(frame)
         m.d.sync += [
             place.eq(place + turn),
             was_hello.eq(check.hello),
+            was_taking.eq(turn & takes),
             granted.eq(~is_over & (granted | (judged & check.execute & ~self._decoder.locked))),
             is_done.eq(~is_over & (is_done | (acts & (place == NUMBER_SIZE - 1)))),
         ]
@@ -113,7 +115,7 @@ class RunChecker(Checker):
             Assert(~(turn & takes) | (check.i == byte.payload)),
             Assert(~(turn & ~takes) | (given >= NUMBER_SIZE)),
             Assert(~acts | (granted & ~is_done & (opens == check.hello))),
-            Assert(~judged | ((place == 0) & (given >= REQUEST.size) & ~granted)),
+            Assert(~judged | ((place == 0) & (given >= REQUEST.size) & ~was_taking & ~granted)),
             Assert(~granted | (check.hello == was_hello)),
             Assert(~is_over | ((place == 0) & (is_done == granted))),
         ]

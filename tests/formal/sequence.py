@@ -82,7 +82,8 @@ class SequenceChecker(Checker):
 
     def _ask(self, m: Module) -> "_Asking":
         """Be a :class:`CommandDecoder`: four turns of a kind at a time, first those that take the
-        number; then a look at the verdict; then what that says, once, before the request is over.
+        number; then a look at the verdict, not in the cycle after those; then what that says, once,
+        before the request is over.
 
         ``hello`` is right when the verdict is looked at, and stays.
         """
@@ -96,9 +97,10 @@ class SequenceChecker(Checker):
         turn, shown = check.turn, Value.cast(check.kind)
         takes, opens, counts = (shown == one for one in (Turn.TAKE, Turn.OPEN, Turn.NEXT))
         may_act = asking.granted & ~asking.is_done & (opens == check.hello)
+        may_judge = asking.is_taken & ~asking.is_judged & ~asking.was_taking
         is_home = (place == 0) & ~turn
         m.d.comb += [
-            judged.eq(AnySeq(1) & asking.is_taken & ~asking.is_judged & is_home),
+            judged.eq(AnySeq(1) & may_judge & is_home),
             Assume(~turn | (place == 0) | (shown == kind)),
             Assume(~turn | (takes == ~asking.is_taken)),
             Assume(~(turn & takes) | (check.i == asking.number.word_select(place, 8))),
@@ -111,6 +113,7 @@ class SequenceChecker(Checker):
         m.d.sync += [
             place.eq(place + turn),
             asking.was_hello.eq(check.hello),
+            asking.was_taking.eq(turn & takes),
             asking.is_taken.eq(~is_over & (asking.is_taken | is_last)),
             asking.is_judged.eq(~is_over & (asking.is_judged | judged)),
             asking.granted.eq(~is_over & (asking.granted | (judged & check.execute))),
@@ -145,13 +148,14 @@ class SequenceChecker(Checker):
             Assert(~began | ((kind == Turn.TAKE) == ~is_taken)),
             Assert(~(opens | counts) | may_act),
             Assert(inside["place"] == asking.place),
+            Assert(inside["is_taken"] == asking.was_taking),
             Assert(inside["is_open"] == (is_open | opens)),
             Assert(inside["kept"] == Mux(opens, 0, Mux(reached < most, reached, most))),
         ]
         with m.If(asking.granted & ~asking.is_done & ~asking.was_hello):
             m.d.comb += Assert(is_open & (number == due))
         with m.If(is_taken & ~asking.is_judged):
-            self._compare(m, inside, _BITS, number, opening, due)
+            self._compare(m, inside, asking, _BITS, opening, due)
         added = Mux(opens, number, counts)
         for place in range(_BYTES):
             bits = 8 * place
@@ -168,25 +172,35 @@ class SequenceChecker(Checker):
                         Assert(inside["number"][-bits:] == number[:bits]),
                     ]
                     with m.If(~is_taken):
-                        self._compare(m, inside, bits, number, opening, due)
+                        self._compare(m, inside, asking, bits, opening, due)
                         m.d.comb += Assert(inside["borrow"] == (due[:bits] < number[:bits]))
 
     def _compare(
         self,
         m: Module,
         inside: Inside,
+        asking: "_Asking",
         bits: int,
-        number: Signal,
         opening: Signal,
         due: Signal,
     ) -> None:
-        """After so many bits of the number the verdict is that on these."""
+        """After so many bits of the number the verdict is that on these, or on all but a byte."""
+        number, was_taking = asking.number, asking.was_taking
         distance = (due[:bits] - number[:bits])[:bits]
-        m.d.comb += [
-            Assert(inside["is_opening"] == (opening[:bits] == number[:bits])),
-            Assert(inside["is_expected"] == (distance == 0)),
-            Assert(inside["is_kept"] == ((distance != 0) & (distance <= inside["kept"]))),
-        ]
+        last = bits - 8
+        with m.If(was_taking):
+            m.d.comb += [
+                Assert(inside["difference"] == distance[last:]),
+                Assert(inside["is_same"] == (opening[last:bits] == number[last:bits])),
+            ]
+        for known, is_it in ((last, was_taking), (bits, ~was_taking)):
+            with m.If(is_it & (known > 0)):
+                low = distance[:known]
+                m.d.comb += [
+                    Assert(inside["is_opening"] == (opening[:known] == number[:known])),
+                    Assert(inside["is_expected"] == (low == 0)),
+                    Assert(inside["is_kept"] == ((low != 0) & (low <= inside["kept"]))),
+                ]
 
 
 class _Asking:
@@ -197,6 +211,7 @@ class _Asking:
         self.place = Signal(range(_BYTES), name="asked_place")
         self.kind = Signal(Turn.as_shape().width, name="asked_kind")
         self.was_hello = Signal(name="was_hello")
+        self.was_taking = Signal(name="was_taking")
         self.judged = Signal(name="judged")
         self.is_taken = Signal(name="is_taken")
         self.is_judged = Signal(name="is_judged")
