@@ -20,7 +20,7 @@ import scipy.optimize
 from spikewright.hdl.emit import to_rtlil
 from spikewright.spec import CoreSpec
 
-from .board import Board, Family
+from .board import Board, Family, Part
 from .structure import FEATURES, LEAST_BLOCK_BITS, Memory, Structure, structure_of
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "estimate_area",
     "fit_weights",
     "measured_area",
+    "needs_of",
     "weights_of",
 ]
 
@@ -211,13 +212,17 @@ def estimate(board: Board, spec: CoreSpec) -> Estimate:
     part = board.part
     structure = structure_of(to_rtlil(BoardDesign(board, spec), name="top"))
     area = estimate_area(part.family, structure, weights_of(part.family))
+    return Estimate(area, needs_of(part, area), _CLOCKS_HZ[part.family])
+
+
+def needs_of(part: Part, area: Area) -> dict[str, tuple[int, int]]:
+    """As :attr:`Estimate.needs`."""
     cells = area.luts
     if part.family == "ice40":
         cells += round(_ALONE * area.registers)
-    needs = {
+    return {
         CELLS: (cells, part.cells),
         "block RAMs": (area.block_rams, part.block_rams),
         "multipliers": (area.multipliers, part.multipliers),
         "large RAMs": (area.large_rams, part.large_rams),
     }
-    return Estimate(area, needs, _CLOCKS_HZ[part.family])

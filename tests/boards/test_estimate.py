@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spikewright.boards.board import Family
+from spikewright.boards.calibrate import Sample, compared
 from spikewright.boards.catalog import BOARDS
 from spikewright.boards.estimate import (
     CALIBRATION,
@@ -123,3 +124,18 @@ def test_what_is_too_large_is_named_with_by_how_much() -> None:
     assert cells.startswith("logic cells must be at most 5,280, not about ")
     assert rams.startswith("block RAMs must be at most 30, not ")
     assert products == "multipliers must be at most 8, not 32"
+
+
+@pytest.mark.parametrize(
+    ("area", "fits"),
+    [
+        (Area(2000, 3000, 30, 8, 4), True),
+        (Area(2000, 3000, 31, 8, 4), False),
+        (Area(2000, 3000, 30, 9, 4), False),
+        (Area(4000, 3000, 30, 8, 4), False),  # registers take cells of their own
+    ],
+)
+def test_comparison_says_whether_the_part_holds_the_core(area: Area, fits: bool) -> None:
+    sample = Sample(SPEC, _structure(one=1), area)
+    found = compared("ice40", sample, Weights((1000.0,) * len(FEATURES), NOTHING.registers))
+    assert (found["off"], found["fits"]) == (1000 / area.luts - 1, fits)
