@@ -1,8 +1,7 @@
 """Networks for the link's fault campaign, and what the golden model makes of them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ from spikewright.compiler.plastic import plastic_image
 from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
 from spikewright.sim import cases
-from spikewright.sim.golden import GoldenModel, GoldenTarget
+from spikewright.sim.golden import GoldenModel, GoldenRun, GoldenTarget
 from spikewright.spec import CoreSpec
 
 PLAIN = CoreSpec(axons=12, neurons=8, lanes=4, delay_slots=2)
@@ -44,7 +43,7 @@ class Expected:
     image: CoreImage
     spikes: npt.NDArray[np.bool_]
     rewards: npt.NDArray[np.int64] | None
-    results: Any
+    results: GoldenRun
     learned: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
@@ -95,7 +94,19 @@ def plastic(seed: int) -> Expected:
             target.load(before)
             target.run(spikes[k : k + 1, :n], learn=True, rewards=rewards[k : k + 1, :n])
             learned[k, n] = target.learned_image().id
-    target.load(image)
-    results = target.run(spikes, learn=True, rewards=rewards)
     assert len(set(learned.values())) > 2 * TIMESTEPS
-    return Expected(image, spikes, rewards, results, learned)
+    return Expected(image, spikes, rewards, lessons(image, spikes, rewards), learned)
+
+
+def lessons(
+    image: CoreImage, spikes: npt.NDArray[np.bool_], rewards: npt.NDArray[np.int64]
+) -> GoldenRun:
+    """Learn from one sample after the other, each from a cleared state."""
+    model = GoldenModel(image)
+    runs = []
+    for given, rewarded in zip(spikes, rewards, strict=True):
+        model.clear(1)
+        runs.append(model.run(given[None], record_v=True, learn=True, rewards=rewarded))
+    return GoldenRun(
+        *(np.concatenate([getattr(run, part.name) for run in runs]) for part in fields(GoldenRun))
+    )
