@@ -15,7 +15,7 @@ from link_host import BAUD_HZ, Host
 
 from spikewright.closing import Closing
 from spikewright.errors import BoardError, LinkError
-from spikewright.frames import Command, LinkSpec
+from spikewright.frames import Command
 from spikewright.hdl.emit import to_verilog
 from spikewright.hdl.top import Top
 from spikewright.runtime.device import Device
@@ -24,16 +24,12 @@ from spikewright.runtime.loading import load_requests
 from spikewright.runtime.protocol import Request
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.line import SimulatedPort
-from spikewright.sim.virtual import VIRTUAL_LINK, Pins, VirtualBoard
+from spikewright.sim.virtual import Pins, VirtualBoard
 from spikewright.spec import CoreSpec
 
-RTL_LINK = LinkSpec(
-    clock_hz=VIRTUAL_LINK.clock_hz,
-    baud_hz=VIRTUAL_LINK.baud_hz,
-    max_payload=LINK.max_payload,
-    window=LINK.window,
-)
 POLL_S = 0.001
+SLICE_CYCLES = 2000
+"""Simulated at a time: few, as a board whose timer runs goes on until the host gets its replies."""
 RARE = ("bit flips 1e-06", "bit flips 1e-05")
 """Classes that take long: a fault in hundreds of frames."""
 
@@ -95,22 +91,27 @@ def rtl_case(name: str, learns: bool) -> Expected:
 @cache
 def board_verilog(spec: CoreSpec) -> str:
     """The design, made once for many boards."""
-    return to_verilog(Top(spec, RTL_LINK), name="board")
+    return to_verilog(Top(spec, LINK), name="board")
 
 
 class Watched:
     """A board's line, and how much went in and has come out.
+
+    The host takes none of the board's time: the board goes on while the host waits for it.
 
     Attributes
     ----------
     taken, given : int
         Bytes from the host that the line is done with, and bytes to it.
     is_busy : bool
+    awaited : tuple of int or None
+        What ``taken`` and ``given`` are when the host has nothing to do but wait.
     """
 
     def __init__(self, line: FaultLine) -> None:
         self.taken = self.given = 0
         self.is_busy = False
+        self.awaited: tuple[int, int] | None = None
         self._line = line
 
     @property
@@ -118,6 +119,9 @@ class Watched:
         return self._line.is_active
 
     def exchange(self, data: bytes) -> bytes:
+        if not data and self.awaited != (self.taken, self.given):
+            time.sleep(POLL_S / 5)
+            return b""
         self.is_busy = True
         out = self._line.exchange(data)
         self.given += len(out)
@@ -152,7 +156,7 @@ class BoardPort:
 
     def now(self) -> float:
         """The time [s], in which a bit takes as long as the host believes."""
-        return self._passed_s + self._pins.cycles / (RTL_LINK.divisor * BAUD_HZ)
+        return self._passed_s + self._pins.cycles / (LINK.divisor * BAUD_HZ)
 
     def write(self, data: bytes) -> None:
         self._sent += len(data)
@@ -165,7 +169,9 @@ class BoardPort:
             if self._is_quiet():
                 self._passed_s += wait_s + 1e-6  # surely past what the sum is rounded to
             else:
+                self._line.awaited = (self._sent, self._came)
                 data = self._serial.read(wait_s)
+                self._line.awaited = None
         self._came += len(data)
         return data
 
@@ -202,7 +208,7 @@ class RTL(Closing):
             return lines[0][2]
 
         spec = case.image.spec
-        self.board = VirtualBoard(spec, RTL_LINK, wire=wire, verilog=board_verilog(spec))
+        self.board = VirtualBoard(spec, LINK, wire=wire, verilog=board_verilog(spec))
         ((self.pins, self.line, watched),) = lines
         self.port = BoardPort(self.board.path, self.pins, watched)
 
@@ -218,7 +224,10 @@ class RTL(Closing):
         started, first, first_byte = time.monotonic(), self.line.frames, self.line.bytes
         self.line.fault = fault
         host = Host(self.port, self.case, rng, trusts_board=name not in FOREIGN, is_model=False)
-        with patch("spikewright.runtime.session.secrets.randbelow", rng.randrange):
+        with (
+            patch("spikewright.runtime.session.secrets.randbelow", rng.randrange),
+            patch("spikewright.sim.virtual._SLICE_CYCLES", SLICE_CYCLES),
+        ):
             while fault.count < faults and self.line.frames - first < most_frames:
                 attempt(host, tally)
                 self.board.wait(0)  # raises what ended the simulation, if anything did
