@@ -20,7 +20,7 @@ from typing import Any
 
 from link_campaign import CLASSES, Tally, batch
 from link_cases import draw_case
-from link_rtl import RTL, interrupt_everywhere, rtl_case
+from link_rtl import RARE, RTL, interrupt_everywhere, rtl_case
 
 from spikewright.errors import SpikewrightError
 from spikewright.storage import replace_file
@@ -53,12 +53,13 @@ class Plan:
     batch_faults: int = 125
 
     def jobs(self) -> list[str]:
-        """Names of all batches, those through the RTL in between."""
+        """Names of all batches, those through the RTL in between, the longest of them last."""
         count = -(-self.frames // len(CLASSES) // self.batch_frames)
         model = [f"{name} #{n}" for n in range(count) for name in CLASSES]
         count = -(-self.faults // self.batch_faults)
-        rtl = [f"{_RTL}{name} #{n}" for n in range(count) for name in CLASSES]
-        rtl += [f"{_RTL}{_INTERRUPTED} #{n}" for n in range(2 if count else 0)]
+        rtl = [f"{_RTL}{_INTERRUPTED} #{n}" for n in range(2 if count else 0)]
+        rtl += [f"{_RTL}{name} #{n}" for n in range(count) for name in CLASSES if name not in RARE]
+        rtl += [f"{_RTL}{name} #{n}" for name in reversed(RARE) for n in range(count)]
         jobs = [(k / len(part), job) for part in (model, rtl) for k, job in enumerate(part)]
         return [job for _, job in sorted(jobs)]
 
