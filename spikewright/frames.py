@@ -205,6 +205,7 @@ damaged, too long or for want of room; ``overruns`` ticks missed before a paced 
 after the last one not."""
 
 COUNTER_VALUES = 1 << 32
+_MOST_CLOCK_HZ = (1 << 32) - 1
 
 REPLY_PAYLOADS = {
     Command.HELLO: _u(
@@ -247,8 +248,8 @@ class LinkSpec:
     Parameters
     ----------
     clock_hz, baud_hz : int
-        System clock and line rate. A bit takes ``round(clock_hz / baud_hz)`` cycles, at least 4,
-        which must meet the rate within 2 %.
+        System clock, below 2^32 as HELLO tells it, and line rate. A bit takes
+        ``round(clock_hz / baud_hz)`` cycles, at least 4, which must meet the rate within 2 %.
     max_payload : int
         Longest payload of a request or reply [bytes], a power of two, 64 to 1,024.
     window : int
@@ -279,6 +280,11 @@ class LinkSpec:
                     f"{name} must be at least 1, not {getattr(self, name)}.",
                     hint="Give it in Hz: 100_000_000 is 100 MHz.",
                 )
+        if self.clock_hz > _MOST_CLOCK_HZ:
+            raise SpecError(
+                f"clock_hz must be at most {_MOST_CLOCK_HZ}, not {self.clock_hz}.",
+                hint="Give it in Hz: 100_000_000 is 100 MHz.",
+            )
         if self.divisor < 4:
             raise SpecError(
                 f"baud_hz must be at most {self.clock_hz // 4} (a quarter of clock_hz), "

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from spikewright.errors import SpecError
-from spikewright.frames import REQUEST_PAYLOADS, Command, LinkSpec, payload_needed
+from spikewright.frames import REPLY_PAYLOADS, REQUEST_PAYLOADS, Command, LinkSpec, payload_needed
 from spikewright.spec import CoreSpec, Region
 
 
@@ -16,6 +16,7 @@ from spikewright.spec import CoreSpec, Region
         (12_000_000, 921_600, 13),
         (48_000_000, 11_800_000, 4),  # 1.7 % off
         (1_000_000, 1, 1_000_000),
+        ((1 << 32) - 1, 1_000_000, 4295),
     ],
 )
 def test_rates_that_a_clock_gives(clock_hz: int, baud_hz: int, divisor: int) -> None:
@@ -27,6 +28,7 @@ def test_rates_that_a_clock_gives(clock_hz: int, baud_hz: int, divisor: int) -> 
     [
         ({"clock_hz": 0}, "clock_hz must be at least 1, not 0."),
         ({"clock_hz": -5}, "clock_hz must be at least 1, not -5."),
+        ({"clock_hz": 1 << 32}, "clock_hz must be at most 4294967295, not 4294967296."),
         ({"baud_hz": 0}, "baud_hz must be at least 1, not 0."),
         ({"baud_hz": -9600}, "baud_hz must be at least 1, not -9600."),
         (
@@ -52,6 +54,13 @@ def test_links_that_cannot_be(link: dict[str, int], message: str) -> None:
         LinkSpec(**link)
     assert isinstance(caught.value, ValueError)
     assert caught.value.hint
+
+
+def test_a_reply_holds_any_clock() -> None:
+    (width,) = (f.width for f in REPLY_PAYLOADS[Command.HELLO].fields if f.name == "clock_hz")
+    LinkSpec(clock_hz=(1 << width) - 1)
+    with pytest.raises(SpecError, match="clock_hz must be at most"):
+        LinkSpec(clock_hz=1 << width)
 
 
 def test_the_nearest_rates_are_taken() -> None:
