@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,51 +11,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
-from pydantic import ValidationError
-from safetensors import SafetensorError
 
-from spikewright.errors import ImageError, SpecError
+from spikewright.content import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    NAME_ANOTHER,
+    OPTIONAL,
+    array_types,
+    read_content,
+    unusable,
+)
+from spikewright.errors import ImageError
 from spikewright.faults import image_faults
 from spikewright.learning import LearningRule
 from spikewright.manifest import Manifest, Population
 from spikewright.spec import CoreSpec, Region
 from spikewright.storage import read_file, replace_file
 
-__all__ = ["FORMAT_VERSION", "CoreImage", "Manifest", "Population"]
+__all__ = ["CoreImage", "Manifest", "Population"]
 
-FORMAT_VERSION = 1
 MAX_FILE_BYTES = 1 << 30
-_METADATA_KEY = "spikewright"
-_GET_ANOTHER = "Compile the network again, or fetch a fresh copy of the file."
-_NAME_ANOTHER = "Name a file that `spikewright compile` wrote."
 
 Array = npt.NDArray[Any]
-
-_DTYPES: Mapping[str, type[np.integer[Any]]] = {
-    "weights": np.int16,
-    "delays": np.uint8,
-    "first_word": np.uint32,
-    "word_count": np.uint16,
-    "first_group": np.uint16,
-    "level_groups": np.uint16,
-    "a_mem": np.uint16,
-    "a_syn": np.uint16,
-    "bias": np.int32,
-    "v_threshold": np.int32,
-    "reset": np.int32,
-    "reset_to": np.uint8,
-    "refractory": np.uint8,
-}
-_OPTIONAL: Mapping[str, tuple[type[np.integer[Any]], str]] = {
-    "word_group": (np.uint16, "sparse"),
-    "plastic": (np.uint8, "plasticity"),
-    "opposite": (np.uint8, "plasticity"),
-    "eligibility": (np.int32, "reward"),
-    "h": (np.int32, "adaptive_threshold"),
-    "h_step": (np.int32, "adaptive_threshold"),
-    "level_winners": (np.uint8, "winners"),
-}
-"""Arrays of an image whose spec has the option that they are for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,17 +101,17 @@ class CoreImage:
     manifest: Manifest = field(default_factory=Manifest)
 
     def __post_init__(self) -> None:
-        dtypes = _dtypes(self.spec)
+        dtypes = array_types(self.spec)
         reasons = [
             f"{name} must be None for a spec without {option}"
-            for name, (_, option) in _OPTIONAL.items()
+            for name, (_, option) in OPTIONAL.items()
             if name not in dtypes and getattr(self, name) is not None
         ]
         if self.spec.plastic and self.rule is None:
             object.__setattr__(self, "rule", LearningRule())
         for name, dtype in dtypes.items():
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL and name != "word_group":
+            if value is None and name in OPTIONAL and name != "word_group":
                 value = np.zeros(_optional_shape(self, name), dtype)
             if value is None:
                 reasons.append(f"{name} must be there, not None")
@@ -168,7 +145,7 @@ class CoreImage:
     @cached_property
     def arrays(self) -> Mapping[str, Array]:
         """The arrays by name, read-only."""
-        return {name: getattr(self, name) for name in _dtypes(self.spec)}
+        return {name: getattr(self, name) for name in array_types(self.spec)}
 
     @cached_property
     def learns(self) -> npt.NDArray[np.bool_]:
@@ -300,7 +277,7 @@ class CoreImage:
     def to_bytes(self) -> bytes:
         """The file's content: safetensors, the manifest and its hash in the metadata."""
         header = json.dumps({"id": self.id, "content": self._manifest_text}, sort_keys=True)
-        return safetensors.numpy.save(dict(self.arrays), metadata={_METADATA_KEY: header})
+        return safetensors.numpy.save(dict(self.arrays), metadata={METADATA_KEY: header})
 
     def save(self, path: Path | str) -> None:
         """Write the file whole or not at all. Raises :class:`ImageError` if it cannot."""
@@ -321,7 +298,7 @@ class CoreImage:
         except OSError as error:
             raise ImageError(
                 f"Cannot read image {str(source)!r}: {error.strerror}.",
-                hint=_NAME_ANOTHER,
+                hint=NAME_ANOTHER,
             ) from None
         try:
             return cls.from_bytes(data)
@@ -335,77 +312,17 @@ class CoreImage:
     @classmethod
     def from_bytes(cls, data: bytes) -> "CoreImage":
         """Read and check a file's content. Raises :class:`ImageError` that says what is wrong."""
-        header = _metadata(data)
+        content = read_content(data)
+        image = cls(
+            spec=content.spec, manifest=content.manifest, rule=content.rule, **content.arrays
+        )
         try:
-            outer = json.loads(header)
-            text, claimed = outer["content"], outer["id"]
-            if hashlib.sha256(text.encode()).hexdigest() != claimed:
-                raise _unusable("damaged: the manifest does not match its hash.")
-            content = json.loads(text)
-            if content["format_version"] != FORMAT_VERSION:
-                raise _unusable(
-                    f"format version {content['format_version']!r}; "
-                    f"this reads version {FORMAT_VERSION}.",
-                    hint="Compile the network again, with the Spikewright that is to read it.",
-                )
-            spec = CoreSpec.from_dict(content["spec"])
-            manifest = Manifest.model_validate(content["manifest"])
-            hashes = dict(content["arrays"])
-            rule = LearningRule.from_dict(content["rule"]) if "rule" in content else None
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-            ValidationError,
-            SpecError,
-        ) as error:
-            if isinstance(error, ImageError):
-                raise
-            raise _unusable(
-                f"the manifest is not readable ({type(error).__name__}: {error})."
-            ) from None
-        try:
-            arrays = safetensors.numpy.load(data)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise _unusable(f"not a whole safetensors file ({error}).") from None
-        dtypes = _dtypes(spec)
-        reasons = [f"array {name!r} is missing" for name in sorted(dtypes.keys() - arrays.keys())]
-        reasons += [f"array {name!r} is unknown" for name in sorted(arrays.keys() - dtypes.keys())]
-        for name in sorted(dtypes.keys() & arrays.keys()):
-            if arrays[name].dtype != dtypes[name]:
-                reasons.append(
-                    f"array {name!r} must be {np.dtype(dtypes[name])}, not {arrays[name].dtype}"
-                )
-            elif hashlib.sha256(arrays[name].tobytes()).hexdigest() != hashes.get(name):
-                reasons.append(f"array {name!r} does not match its hash")
-        if reasons:
-            raise _unusable("damaged:", reasons)
-        image = cls(spec=spec, manifest=manifest, rule=rule, **arrays)
-        try:
-            is_same = image.id == claimed
+            is_same = image.id == content.id
         except (ValueError, RecursionError):  # nested deeper than anything that was ever written
             is_same = False
         if not is_same:
-            raise _unusable("damaged: the content does not match the image id.")
+            raise unusable("damaged: the content does not match the image id.")
         return image
-
-
-def _unusable(what: str, reasons: Sequence[str] = (), hint: str = _GET_ANOTHER) -> ImageError:
-    """The error about a file's content, to raise."""
-    return ImageError(what, reasons=reasons, hint=hint)
-
-
-def _dtypes(spec: CoreSpec) -> Mapping[str, type[np.integer[Any]]]:
-    """The arrays of an image for that spec."""
-    unused = (0, False, "none")
-    there = {
-        name: dtype
-        for name, (dtype, option) in _OPTIONAL.items()
-        if getattr(spec, option) not in unused
-    }
-    return {**_DTYPES, **there}
 
 
 def _optional_shape(image: CoreImage, name: str) -> tuple[int, ...]:
@@ -415,20 +332,3 @@ def _optional_shape(image: CoreImage, name: str) -> tuple[int, ...]:
     if name == "opposite":
         return (image.spec.sources,)
     return np.shape(image.level_groups) if name == "level_winners" else (image.spec.neurons,)
-
-
-def _metadata(data: bytes) -> str:
-    """The manifest's text in a safetensors header; the library reads metadata only from files."""
-    size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= size <= len(data) - 8:
-        raise _unusable("not a whole safetensors file (its header is longer than the file).")
-    try:
-        header = json.loads(data[8 : 8 + size])
-        text = header["__metadata__"][_METADATA_KEY]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise _unusable(
-            "not a Spikewright image (no manifest in a safetensors header).", hint=_NAME_ANOTHER
-        ) from None
-    if not isinstance(text, str):
-        raise _unusable("not a Spikewright image (the manifest is not text).", hint=_NAME_ANOTHER)
-    return text
