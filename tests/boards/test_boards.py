@@ -97,6 +97,16 @@ def test_designs_can_be_elaborated(board: Board) -> None:
     assert "module \\top" in to_rtlil(BoardDesign(board, SMALL), name="top")
 
 
+@boards
+def test_reset_is_a_signal_but_on_the_ecp5(board: Board) -> None:
+    """There it is a network of its own, and what drives that is not reset by it."""
+    text = to_rtlil(BoardDesign(board, SMALL), name="top")
+    is_ecp5 = board.part.family == "ecp5"
+    assert text.count("cell \\SGSR ") == is_ecp5
+    assert text.count('parameter \\GSR "DISABLED"') == text.count("cell \\FD1S3AX ") == 2 * is_ecp5
+    assert (" \\rst\n" in text) == (not is_ecp5)
+
+
 @pytest.mark.parametrize(
     ("name", "core_hz", "expected"),
     [
