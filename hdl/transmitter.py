@@ -150,9 +150,6 @@ class ReplyTransmitter(wiring.Component):
         wiring.connect(m, sender.o, wiring.flipped(self.o))
         m.d.comb += [
             self.i.ready.eq(1),
-            w_port.en.eq(self.i.valid),
-            w_port.data.eq(self.i.payload),
-            w_port.addr.eq(address(self.slot, written, refuses)),
             w_length.en.eq(
                 self.i_send.valid & self.i_send.ready & (self.i_send.payload == Reply.NEW)
             ),
@@ -162,6 +159,12 @@ class ReplyTransmitter(wiring.Component):
             r_port.addr.eq(address(sending, index, is_refusal)),
             sender.i.payload.data.eq(byte),
             sender.i.payload.last.eq(index == length),
+        ]
+        # What a byte is made of comes a long way: it is written a cycle later, and read no sooner.
+        m.d.sync += [
+            w_port.en.eq(self.i.valid),
+            w_port.data.eq(self.i.payload),
+            w_port.addr.eq(address(self.slot, written, refuses)),
         ]
         with m.If(self.i.valid):
             m.d.sync += written.eq(written + 1)
