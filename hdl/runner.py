@@ -157,8 +157,10 @@ class TimestepRunner(wiring.Component):
             with m.State("wait"), m.If(~self.busy):
                 m.next = "drain"
             with m.State("drain"):
+                m.next = "encode"
+            with m.State("encode"), m.If(self.idle):
                 m.next = "flush"
-            with m.State("flush"), m.If(self.idle):
+            with m.State("flush"):
                 m.d.comb += self.flush.eq(1)
                 m.next = "settle"
             with m.State("settle"):
