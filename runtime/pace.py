@@ -1,6 +1,7 @@
 """Timesteps paced by the device's timer: what of a period a run has to know."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 from spikewright.errors import SpikewrightError
 from spikewright.frames import PERIOD_S
@@ -44,7 +45,7 @@ class Pace:
         if abs(cycles - period) > 1e-6:
             raise SpikewrightError(
                 f"The period must be a whole number of cycles of {device.clock_hz} Hz, "
-                f"not {_us(period_s)}, which are {cycles:.3f}.",
+                f"not {_us(period_s)}, which are {cycles:.14g}.",
                 hint=f"The nearest is {_us(period / device.clock_hz)}.",
             )
         return cls(period, max(1, round(_AHEAD_S / device.window / period_s)))
@@ -53,9 +54,9 @@ class Pace:
 def check_period(period_s: float) -> None:
     """Check that a device may have that period. Raises :class:`SpikewrightError`."""
     shortest, longest = PERIOD_S
-    if not shortest <= period_s <= longest:
+    if not isinstance(period_s, Real) or not shortest <= period_s <= longest:
         raise SpikewrightError(
-            f"The period must be in [{_us(shortest)}, {_us(longest)}], not {_us(period_s)}.",
+            f"The period must be in [{shortest}, {longest}] s, not {period_s!r:.40}.",
             hint="Without a period timesteps are run on demand, as fast as they can be.",
         )
 
