@@ -37,8 +37,11 @@ _COUNTED = 1 << 31
 """A counter may grow by this much, and one RUN more, before it must be read: it wraps at 2^32."""
 
 
-def worst_timestep_cycles(image: CoreImage) -> int:
-    """A bound on the cycles of a timestep: every source spikes, and every row is learned in."""
+def worst_timestep_cycles(image: CoreImage, *, learns: bool = True) -> int:
+    """A bound on the cycles of a timestep: every source spikes, and every row is learned in.
+
+    Without ``learns`` it is one of a RUN, in which nothing is.
+    """
     spec = image.spec
     per_level = spec.update_latency + spec.integrate_overhead
     rows = int(np.maximum(image.word_count, 1).sum())
@@ -48,7 +51,7 @@ def worst_timestep_cycles(image: CoreImage) -> int:
     if image.level_winners is not None:
         passes = image.level_winners.astype(np.int64)
         cycles += int((passes * (update * image.level_groups + spec.update_latency)).sum())
-    if spec.plastic:
+    if learns and spec.plastic:
         words = np.maximum(image.word_count[image.learns], image.groups_used)
         cycles += spec.learn_overhead + int(words.sum())
     return cycles
@@ -157,7 +160,7 @@ class RunStream:
         self._one_reward_until = np.append(changes, self._timesteps)
         self._code, self._start = encode_spikes(spikes)
         self._max_payload = max_payload
-        self._worst_cycles = worst_timestep_cycles(image)
+        self._worst_cycles = worst_timestep_cycles(image, learns=self.learns)
         # No counter grows faster in a timestep than synaptic operations, or than overruns.
         self._most_grown = max(self._worst_cycles * image.spec.lanes, MOST_MISSED if pace else 0)
         self._at = (0, 0)  # timestep and byte of the code that the next RUN begins with

@@ -41,10 +41,10 @@ def period_text(period_s: float) -> str:
 
 
 def too_short(image: "CoreImage", period_s: float, clock_hz: int) -> str | None:
-    """What to say before a run whose timesteps may take longer than the period."""
+    """What to say before a run whose timesteps, of inference, may take longer than the period."""
     from spikewright.runtime.stream import worst_timestep_cycles
 
-    cycles = worst_timestep_cycles(image)
+    cycles = worst_timestep_cycles(image, learns=False)
     if cycles <= period_s * clock_hz:
         return None
     return (

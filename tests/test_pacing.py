@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import Cli
+from link_cases import plastic
 
 from spikewright.files import read_result
 from spikewright.pacing import overrun_lines, period_text, too_short
@@ -114,13 +115,22 @@ def test_a_period_that_may_be_too_short_is_told(case: Case) -> None:
     assert "longer than 1ms" in text
 
 
+def test_passes_of_learning_are_none_of_a_runs() -> None:
+    image = plastic(0).image
+    worst = worst_timestep_cycles(image, learns=False)
+    assert worst < worst_timestep_cycles(image)
+    assert too_short(image, 1e-3, 1000 * worst) is None
+    assert f"up to {worst:,} cycles" in str(too_short(image, 1e-3, 1000 * (worst - 1)))
+
+
+@pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("number", range(40))
-def test_no_timestep_takes_more_cycles_than_its_bound(number: int) -> None:
+def test_no_timestep_takes_more_cycles_than_its_bound(number: int, learns: bool) -> None:
     rng = np.random.default_rng((number, 41))
     spec = draw_spec(rng, most=64, plastic=number % 2 == 1)
     spec = replace(spec, update_cycles=spec.lanes)
     case = draw_case((number, 42), spec=spec, timesteps=20)
-    model, bound = GoldenModel(case.image), worst_timestep_cycles(case.image)
+    model, bound = GoldenModel(case.image), worst_timestep_cycles(case.image, learns=learns)
     for _ in range(20):
-        step = model.step(np.ones((1, spec.axons), np.bool_), learn=spec.plastic)
+        step = model.step(np.ones((1, spec.axons), np.bool_), learn=learns and spec.plastic)
         assert step.cycles[0] <= bound
