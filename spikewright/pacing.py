@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from spikewright.console import Console
     from spikewright.image import CoreImage
     from spikewright.target import RunResult
 
@@ -61,21 +62,23 @@ def pace_facts(result: "RunResult", period_s: float | None) -> dict[str, Any]:
 
 
 def overrun_lines(
+    console: "Console",
     image: "CoreImage",
     stimulus: "npt.NDArray[np.bool_]",
     result: "RunResult",
     period_s: float,
     clock_hz: int,
 ) -> list[str]:
-    """What to say after a paced run: that it was in time; or why not, and what to do about it."""
+    """What to say after a paced run: that it was in time; or why not, and what to do about it.
+
+    To know why, all is run again by the golden model, with a progress bar.
+    """
     if result.overruns is None:
         return []
     total, period = int(result.overruns.sum()), period_text(period_s)
     if not total:
         return [f"In real time: no overrun at {period} a timestep."]
-    from spikewright.sim.golden import GoldenModel
-
-    cycles = int(GoldenModel(image, samples=len(stimulus)).run(stimulus).cycles.max())
+    cycles = _most_cycles(console, image, stimulus)
     advice = "The host or the line was late. Take a longer period or a faster line"
     if cycles > period_s * clock_hz:
         advice = "Take a longer period than that, or a board with a faster clock"
@@ -85,6 +88,18 @@ def overrun_lines(
         "so much longer; its results are those of one in time.",
         f"{slowest}. {advice}.",
     ]
+
+
+def _most_cycles(console: "Console", image: "CoreImage", stimulus: "npt.NDArray[np.bool_]") -> int:
+    """Cycles that the core takes for the slowest timestep, by the golden model."""
+    from spikewright.sim.golden import GoldenTarget
+
+    golden = GoldenTarget()
+    golden.load(image)
+    with console.progress("Looking for the slowest timestep", len(stimulus)) as progress:
+        cycles = golden.run(stimulus, progress=progress).cycles
+    assert cycles is not None  # it tells them apart
+    return int(cycles.max())
 
 
 def _us(cycles: int, clock_hz: int) -> str:

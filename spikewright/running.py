@@ -62,8 +62,8 @@ def run(
         write_whole(output, result_bytes(result))
     data = run_summary(core, target, result, seconds) | pace_facts(result, period)
     said = [*run_tables(core, data)]
-    if paced and period:
-        said += overrun_lines(core, stimulus, result, period, paced.clock_hz)
+    if paced and period and not console.json:
+        said += overrun_lines(console, core, stimulus, result, period, paced.clock_hz)
     said += [f"Wrote {output}."] if output else []
     console.result(data, *said)
 

@@ -1,5 +1,7 @@
 """Real time on the command line: periods as they are typed, and what is said of overruns."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from commands import Cli
 from link_cases import plastic
 
+from spikewright.console import Console
 from spikewright.files import read_result
 from spikewright.pacing import overrun_lines, period_text, too_short
 from spikewright.runtime.stream import worst_timestep_cycles
@@ -15,7 +18,7 @@ from spikewright.sim.cases import Case, draw_case, draw_spec
 from spikewright.sim.golden import GoldenModel, GoldenTarget
 from spikewright.sim.virtual import VirtualBoard
 from spikewright.spec import CoreSpec
-from spikewright.target import RunResult
+from spikewright.target import Progress, RunResult
 
 SPEC = CoreSpec(axons=12, neurons=8, lanes=4, delay_slots=2)
 
@@ -89,14 +92,30 @@ def test_periods_as_they_are_typed() -> None:
     assert [period_text(s) for s in (1e-4, 2.5e-4, 9.995e-4, 1e-3, 1.25e-3, 1e-2)] == texts
 
 
+class Bars(Console):
+    """Keeps each progress bar's total, and how far it came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[list[int | None]] = []
+
+    @contextmanager
+    def progress(self, what: str, total: int | None = None) -> Iterator[Progress]:
+        counts: list[int] = []
+        yield counts.append
+        self.shown.append([total, sum(counts)])
+
+
 def test_what_is_said_of_overruns(case: Case) -> None:
-    image, spikes = case.image, case.spikes
+    image, spikes, bars = case.image, case.spikes, Bars()
     cycles = int(GoldenModel(image, samples=2).run(spikes).cycles.max())
 
     def said(overruns: list[int], clock_hz: int) -> str:
-        return "\n".join(overrun_lines(image, spikes, golden(case, overruns), 1e-3, clock_hz))
+        result = golden(case, overruns)
+        return "\n".join(overrun_lines(bars, image, spikes, result, 1e-3, clock_hz))
 
     assert said([0, 0], 1_000_000) == "In real time: no overrun at 1ms a timestep."
+    assert bars.shown == []
     late = said([3, 4], 100_000_000)
     assert late.startswith("Overruns: 7. So many ticks, 1ms apart, were missed")
     assert f"takes the core {cycles} cycles" in late
@@ -104,6 +123,7 @@ def test_what_is_said_of_overruns(case: Case) -> None:
     slow = said([3, 4], 1000 * (cycles - 1))
     assert f"{cycles} cycles, {1e3 * cycles / (cycles - 1):.1f} us at" in slow
     assert "Take a longer period than that" in slow
+    assert bars.shown == [[2, 2], [2, 2]]  # of two samples, two were run
 
 
 def test_a_period_that_may_be_too_short_is_told(case: Case) -> None:
