@@ -1,6 +1,6 @@
 """A network fitted to a board: to the core that it carries, or to one that it has room for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,32 +65,37 @@ def _remedy(board: "Board", spec: CoreSpec) -> str:
     """What would do: fewer neurons updated at once, fewer lanes, or another board."""
     from spikewright.boards.catalog import BOARDS
 
-    cycles = spec.update_cycles * 2
-    while cycles <= spec.lanes:
-        if _fits(board, replace(spec, update_cycles=cycles)):
-            return f"A core with update_cycles={cycles} would do: --update-cycles {cycles}."
-        cycles *= 2
-    lanes = spec.lanes // 2
-    while lanes:
-        words = spec.weight_words * spec.lanes // lanes
-        narrow = replace(spec, lanes=lanes, update_cycles=lanes, weight_words=words)
-        if _fits(board, narrow):
-            return (
-                f"A core with lanes={lanes} and update_cycles={lanes} would do: "
-                f"--lanes {lanes} --update-cycles {lanes}."
-            )
-        lanes //= 2
+    for lanes, cycles in _narrower(spec):
+        if _fits(board, spec, lanes, cycles):
+            same = lanes == spec.lanes
+            named = ("" if same else f"lanes={lanes} and ") + f"update_cycles={cycles}"
+            typed = ("" if same else f"--lanes {lanes} ") + f"--update-cycles {cycles}"
+            return f"A core with {named} would do: {typed}."
+    own = spec.lanes, spec.update_cycles
     others = (other for other in BOARDS.values() if other.name != board.name)
-    larger = next((other.name for other in others if _fits(other, spec)), None)
+    larger = next((other.name for other in others if _fits(other, spec, *own)), None)
     if larger is None:
         return "It fits no board: make the network smaller, or split it."
     return f"It would fit another board: --board {larger}."
 
 
-def _fits(board: "Board", spec: CoreSpec) -> bool:
+def _narrower(spec: CoreSpec) -> Iterator[tuple[int, int]]:
+    """Lanes and update cycles of smaller cores: most lanes first, then fewest cycles."""
+    lanes, cycles = spec.lanes, 2 * spec.update_cycles
+    while lanes:
+        while cycles <= lanes:
+            yield lanes, cycles
+            cycles *= 2
+        lanes, cycles = lanes // 2, 1
+
+
+def _fits(board: "Board", spec: CoreSpec, lanes: int, cycles: int) -> bool:
+    """Whether the part has room for such a core with these lanes and update cycles."""
     from spikewright.boards.estimate import estimate
 
+    words = spec.weight_words * spec.lanes // lanes
     try:
-        return not estimate(board, spec).reasons
+        core = replace(spec, lanes=lanes, update_cycles=cycles, weight_words=words)
+        return not estimate(board, core).reasons
     except SpecError:
         return False

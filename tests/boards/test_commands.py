@@ -120,18 +120,21 @@ def test_one_that_no_core_of_the_part_holds_is_refused_with_what_would_do() -> N
         (8, "A core with update_cycles=4 would do: --update-cycles 4."),
         (
             32,
-            "A core with lanes=8 and update_cycles=8 would do: --lanes 8 --update-cycles 8.",
+            "A core with lanes=8 and update_cycles=4 would do: --lanes 8 --update-cycles 4.",
         ),
     ],
 )
-def test_a_narrower_core_is_proposed_where_it_would_do(lanes: int, hint: str) -> None:
+def test_the_fastest_of_narrower_cores_is_proposed_where_it_would_do(lanes: int, hint: str) -> None:
+    network = layer(40, 64)
     options = CompileOptions(
         dt=1.0, reset="zero", reset_delay=False, lanes=lanes, update_cycles=1, state_bits=12
     )
-    with pytest.raises(ModelError) as caught:
-        fitted(layer(40, 64), "icebreaker", options)
-    assert caught.value.reasons[0].startswith("logic cells must be at most 5,280, not about ")
-    assert caught.value.hint == hint
+    for refused in (options, replace(options, lanes=8, update_cycles=2)):
+        with pytest.raises(ModelError) as caught:
+            fitted(network, "icebreaker", refused)
+        assert caught.value.reasons[0].startswith("logic cells must be at most 5,280, not about ")
+        assert refused is not options or caught.value.hint == hint
+    assert fitted(network, "icebreaker", replace(options, lanes=8, update_cycles=4)).spec.lanes == 8
 
 
 def test_what_no_core_holds_is_refused_as_without_a_board() -> None:
