@@ -100,7 +100,7 @@ def with_lesson(image: CoreImage, lesson: Lesson) -> CoreImage:
     spec = _spec(image.spec, lesson)
     plastic = np.zeros(image.weights.shape, np.uint8)
     reasons = []
-    for name in lesson.synapses:
+    for name in dict.fromkeys(lesson.synapses):
         try:
             at = _synapses(image, name)
         except ImageError as error:

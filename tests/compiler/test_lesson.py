@@ -67,6 +67,14 @@ def test_synapses_among_neurons(tmp_path: Path) -> None:
     assert set(PlasticSynapses.of(image).source) == set(hidden)
 
 
+def test_synapses_named_twice_are_told_once(tmp_path: Path) -> None:
+    given = read_lesson(lesson(tmp_path, synapses=["n3:n1", "in:deep", "n3:n1", "in:deep"]))
+    with pytest.raises(ModelError) as caught:
+        with_lesson(compiled(), given)
+    names = [reason.split("'")[1] for reason in caught.value.reasons]
+    assert names == ["n3:n1", "in:deep"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
