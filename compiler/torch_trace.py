@@ -249,11 +249,13 @@ class _Watcher(TorchFunctionMode):
         """Watch the calls of a leaf."""
 
         def before(part: Any, args: Any, kwargs: Any) -> None:
+            """A call of it, or within one, begins: note where its input comes from."""
             self.inside += 1
             if self.inside == 1 and not self.passes(part):
                 self._enter(part, name, args, kwargs)
 
         def after(part: Any, args: Any, kwargs: Any, result: Any) -> None:
+            """It ends: note its results as the leaf's, or those of what only passes input on."""
             self.inside -= 1
             if self.inside:
                 return
