@@ -1,6 +1,6 @@
 """Images from weight matrices: for networks that learn on the core and come from no model file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,23 +77,9 @@ def plastic_image(
     among = np.zeros((neurons, neurons), np.int64)
     if neuron_weights is not None:
         among = _matrix("neuron_weights", neuron_weights)
-    reasons = _size_faults(spec, onto, among, levels)
-    reasons += [f"{name} is no parameter" for name in parameters if name not in _PARAMETERS]
-    if reasons:
-        raise ImageError(
-            "Matrices do not make an image of this spec:",
-            reasons=reasons,
-            hint="Give integers, [axons, neurons] and [neurons, neurons], that the spec can hold.",
-        )
-    weights = np.zeros((spec.sources, spec.neurons), np.int64)
-    plastic = np.zeros(weights.shape, np.bool_)
-    parts = (
-        (slice(0, axons), onto, "axon_plastic", axon_plastic),
-        (slice(spec.axons, spec.axons + neurons), among, "neuron_plastic", neuron_plastic),
-    )
-    for rows, matrix, name, learns in parts:
-        weights[rows, :neurons] = matrix
-        plastic[rows, :neurons] = _spread(name, learns, matrix.shape)
+    _check_sizes(spec, onto, among, levels, parameters)
+    onto_learns = _spread("axon_plastic", axon_plastic, onto.shape)
+    among_learns = _spread("neuron_plastic", neuron_plastic, among.shape)
     used = np.array(levels or [neurons])
     optional: dict[str, Any] = {}
     if opposite is not None:
@@ -105,7 +91,7 @@ def plastic_image(
         level_groups=-(-used // spec.lanes),
         rule=rule,
         manifest=manifest or _manifest(axons, used.tolist()),
-        **_rows(spec, weights, plastic),
+        **_rows(spec, _whole(spec, onto, among), _whole(spec, onto_learns, among_learns)),
         **_neurons(spec, neurons, parameters),
         **optional,
     )
@@ -166,7 +152,13 @@ def _matrix(name: str, values: npt.ArrayLike) -> Array:
     return matrix.astype(np.int64)
 
 
-def _size_faults(spec: CoreSpec, onto: Array, among: Array, levels: Sequence[int]) -> list[str]:
+def _check_sizes(
+    spec: CoreSpec,
+    onto: Array,
+    among: Array,
+    levels: Sequence[int],
+    parameters: Mapping[str, npt.ArrayLike],
+) -> None:
     axons, neurons = onto.shape
     reasons = []
     if axons > spec.axons or neurons > spec.neurons:
@@ -185,7 +177,13 @@ def _size_faults(spec: CoreSpec, onto: Array, among: Array, levels: Sequence[int
         for size in levels[:-1]
         if size % spec.lanes
     ]
-    return reasons
+    reasons += [f"{name} is no parameter" for name in parameters if name not in _PARAMETERS]
+    if reasons:
+        raise ImageError(
+            "Matrices do not make an image of this spec:",
+            reasons=reasons,
+            hint="Give integers, [axons, neurons] and [neurons, neurons], that the spec can hold.",
+        )
 
 
 def _spread(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> Bools:
@@ -197,6 +195,15 @@ def _spread(name: str, values: npt.ArrayLike, shape: tuple[int, ...]) -> Bools:
             hint="Give one value for each weight, or one for all.",
         )
     return np.broadcast_to(given, shape)
+
+
+def _whole(spec: CoreSpec, onto: npt.NDArray[Any], among: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Matrices from axons and among neurons as one with a row for every source, 0 elsewhere."""
+    axons, neurons = onto.shape
+    whole = np.zeros((spec.sources, spec.neurons), onto.dtype)
+    whole[:axons, :neurons] = onto
+    whole[spec.axons : spec.axons + neurons, :neurons] = among
+    return whole
 
 
 def _rows(spec: CoreSpec, weights: Array, plastic: Bools) -> dict[str, Any]:
