@@ -167,8 +167,9 @@ class Plasticity(wiring.Component):
             m.d.comb += alive.eq(so_far | (self.learned_en.any() & any_left))
             m.d.sync += so_far.eq(alive & ~self.trace_en)
             stays = stays | alive
+        # One deeper than what comes: what is on its way out counts as in it.
         m.submodules.listed = listed = ResetInserter(self.clear)(
-            SyncFIFOBuffered(width=index_width(spec.sources), depth=spec.sources)
+            SyncFIFOBuffered(width=index_width(spec.sources), depth=spec.sources + 1)
         )
         left = Signal(range(spec.sources + 1))
         m.d.comb += [
