@@ -92,6 +92,8 @@ def read_content(data: bytes) -> Content:
         manifest = Manifest.model_validate(content["manifest"])
         hashes = dict(content["arrays"])
         rule = LearningRule.from_dict(content["rule"]) if "rule" in content else None
+    except SpecError as error:
+        raise unusable(error.what, error.reasons) from None
     except (
         KeyError,
         TypeError,
@@ -99,7 +101,6 @@ def read_content(data: bytes) -> Content:
         AttributeError,
         RecursionError,
         ValidationError,
-        SpecError,
     ) as error:
         if isinstance(error, ImageError):
             raise

@@ -10,10 +10,20 @@ from typing import Any, Literal, cast
 from spikewright.errors import SpecError
 from spikewright.regions import Memory, Region, index_width, memories_of
 
-__all__ = ["CORE_VERSION", "LEARNING_FIELDS", "CoreSpec", "Memory", "Region", "index_width"]
+__all__ = [
+    "CORE_VERSION",
+    "LEARNING_FIELDS",
+    "LEARNING_VERSION",
+    "CoreSpec",
+    "Memory",
+    "Region",
+    "index_width",
+]
 
-CORE_VERSION = 2
+CORE_VERSION = 1
 """Counts up whenever the same fields would give a core with another behaviour or layout."""
+LEARNING_VERSION = 2
+"""The same of cores that learn, so that others keep their hashes."""
 
 _RANGES = {
     "axons": (1, 2048),
@@ -205,6 +215,11 @@ class CoreSpec:
         return self.plasticity != "none"
 
     @property
+    def version(self) -> int:
+        """``LEARNING_VERSION`` of a core that can learn, else ``CORE_VERSION``."""
+        return LEARNING_VERSION if self.plastic else CORE_VERSION
+
+    @property
     def sources(self) -> int:
         """Rows of the weight memory's directory: axons 0 to A-1, then neurons A to A+N-1."""
         return self.axons + self.neurons
@@ -313,7 +328,7 @@ class CoreSpec:
         Options that came later are there only if they are used: a spec without them is what it
         was before, and keeps its hash.
         """
-        values = {"core_version": CORE_VERSION, **asdict(self)}
+        values = {"core_version": self.version, **asdict(self)}
         defaults = {field.name: field.default for field in fields(self)}
         for name in _LATER:
             if values[name] == defaults[name]:
@@ -349,16 +364,17 @@ class CoreSpec:
                 f"Core specification has unknown fields: {', '.join(map(repr, unknown))}.",
                 hint=f"Known fields: {', '.join(sorted(known))}.",
             )
-        version = raw.get("core_version", CORE_VERSION)
-        if version != CORE_VERSION:
-            raise SpecError(
-                f"Core specification is for core version {version!r}, "
-                f"this is version {CORE_VERSION}.",
-                hint="Compile the image again with this version of Spikewright.",
-            )
-        return cls(
+        spec = cls(
             **cast(dict[str, Any], {key: value for key, value in raw.items() if key in known})
         )
+        version = raw.get("core_version", spec.version)
+        if version != spec.version:
+            raise SpecError(
+                f"Core specification is for core version {version!r}, "
+                f"this is version {spec.version}.",
+                hint="Compile the image again with this version of Spikewright.",
+            )
+        return spec
 
     @cached_property
     def hash(self) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from spikewright.errors import SpecError
-from spikewright.spec import CORE_VERSION, CoreSpec, Region, index_width
+from spikewright.spec import CORE_VERSION, LEARNING_VERSION, CoreSpec, Region, index_width
 
 # Two values of each field, neither the default, both valid with the defaults of all others.
 VALUES: dict[str, tuple[Any, Any]] = {
@@ -116,11 +116,20 @@ def test_every_field_is_in_the_hash() -> None:
 def test_hash_is_the_same_in_every_release() -> None:
     """A bitstream carries it: changes with CORE_VERSION or a new field, and only with these."""
     assert (
-        CoreSpec().to_json() == '{"axons":256,"core_version":2,"decay":"multiply","delay_slots":1,'
+        CoreSpec().to_json() == '{"axons":256,"core_version":1,"decay":"multiply","delay_slots":1,'
         '"fraction_bits":6,"lanes":8,"neurons":256,"refractory_bits":4,"state_bits":20,'
         '"synapse_current":true,"weight_bits":8,"weight_words":16384}'
     )
-    assert CoreSpec().hash == "9f5cfb2efc4d09aa2017e3bad7fbe1c2f988dcc9ead559a8471b8447a66c331c"
+    assert CoreSpec().hash == "3bd29f4d73fda495f624088827858f035b6fce414628c2a9fc2da17459f01bfa"
+
+
+def test_cores_that_learn_have_a_version_of_their_own() -> None:
+    plastic = CoreSpec(plasticity="window")
+    assert f'"core_version":{LEARNING_VERSION}' in plastic.to_json()
+    assert CoreSpec.from_json(plastic.to_json()) == plastic
+    older = plastic.to_json().replace(f'n":{LEARNING_VERSION}', f'n":{CORE_VERSION}')
+    with pytest.raises(SpecError, match=f"core version {CORE_VERSION}, this is version"):
+        CoreSpec.from_json(older)
 
 
 def test_sparse_is_in_the_json_only_where_it_is_on() -> None:
