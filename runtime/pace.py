@@ -54,9 +54,11 @@ class Pace:
 def check_period(period_s: float) -> None:
     """Check that a device may have that period. Raises :class:`SpikewrightError`."""
     shortest, longest = PERIOD_S
-    if not isinstance(period_s, Real) or not shortest <= period_s <= longest:
+    is_number = isinstance(period_s, Real)
+    if not is_number or not shortest <= period_s <= longest:
+        given = f"{_us(period_s)} ({period_s!r} s)" if is_number else f"{period_s!r:.40}"
         raise SpikewrightError(
-            f"The period must be in [{shortest}, {longest}] s, not {period_s!r:.40}.",
+            f"The period must be in [{_us(shortest)}, {_us(longest)}], not {given}.",
             hint="Without a period timesteps are run on demand, as fast as they can be.",
         )
 

@@ -98,8 +98,7 @@ def _most_cycles(console: "Console", image: "CoreImage", stimulus: "npt.NDArray[
     golden.load(image)
     with console.progress("Looking for the slowest timestep", len(stimulus)) as progress:
         cycles = golden.run(stimulus, progress=progress).cycles
-    assert cycles is not None  # it tells them apart
-    return int(cycles.max())
+    return 0 if cycles is None else int(cycles.max())
 
 
 def _us(cycles: int, clock_hz: int) -> str:
