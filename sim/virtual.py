@@ -24,11 +24,16 @@ VIRTUAL_LINK = LinkSpec(clock_hz=100_000_000, baud_hz=25_000_000)
 """Four clock cycles a bit, so that simulation spends its time on the core."""
 _DRIVER = Path(__file__).with_name("virtual.cpp")
 _SLICE_CYCLES = 20_000
-"""Simulated between two looks at the terminal."""
 
 
 class Pins:
-    """The Verilated design as a :class:`spikewright.sim.terminal.Line`, down to its pins."""
+    """The Verilated design as a :class:`spikewright.sim.terminal.Line`, down to its pins.
+
+    Attributes
+    ----------
+    slice_cycles : int
+        Simulated between two looks at the terminal.
+    """
 
     def __init__(self, library: Path, seed: int, bit_cycles: int) -> None:
         pointer, u64 = ctypes.c_void_p, ctypes.c_uint64
@@ -44,6 +49,7 @@ class Pins:
                 ("board_hold", None, pointer, ctypes.c_int, u64),
             ),
         )
+        self.slice_cycles = _SLICE_CYCLES
         self._byte_cycles = BITS_A_BYTE * bit_cycles
         self._board: int | None = self._library.board_open(seed)
 
@@ -67,8 +73,8 @@ class Pins:
 
     def exchange(self, data: bytes) -> bytes:
         """Send bytes, go on for a slice of time, and give the bytes that came meanwhile."""
-        out = ctypes.create_string_buffer(len(data) + _SLICE_CYCLES // self._byte_cycles + 3)
-        size = self._library.board_run(self._board, data, len(data), _SLICE_CYCLES, out)
+        out = ctypes.create_string_buffer(len(data) + self.slice_cycles // self._byte_cycles + 3)
+        size = self._library.board_run(self._board, data, len(data), self.slice_cycles, out)
         return out.raw[:size]
 
     def close(self) -> None:

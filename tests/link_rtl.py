@@ -210,6 +210,7 @@ class RTL(Closing):
         spec = case.image.spec
         self.board = VirtualBoard(spec, LINK, wire=wire, verilog=board_verilog(spec))
         ((self.pins, self.line, watched),) = lines
+        self.pins.slice_cycles = SLICE_CYCLES
         self.port = BoardPort(self.board.path, self.pins, watched)
 
     def batch(self, name: str, seed: int, faults: int, most_frames: float = math.inf) -> Tally:
@@ -224,10 +225,7 @@ class RTL(Closing):
         started, first, first_byte = time.monotonic(), self.line.frames, self.line.bytes
         self.line.fault = fault
         host = Host(self.port, self.case, rng, trusts_board=name not in FOREIGN, is_model=False)
-        with (
-            patch("spikewright.runtime.session.secrets.randbelow", rng.randrange),
-            patch("spikewright.sim.virtual._SLICE_CYCLES", SLICE_CYCLES),
-        ):
+        with patch("spikewright.runtime.session.secrets.randbelow", rng.randrange):
             while fault.count < faults and self.line.frames - first < most_frames:
                 attempt(host, tally)
                 self.board.wait(0)  # raises what ended the simulation, if anything did
