@@ -8,8 +8,9 @@ from spikewright.learning import REWARD_BITS
 from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import Accumulators
+from .fired import FiredLists
 from .layouts import Clocks, following, group_of, part_width, passed_on, struct
-from .learning import connect_plasticity, connect_rows, connect_traces
+from .learning import connect_fired, connect_plasticity, connect_rows, connect_traces
 from .neuron import NeuronUpdate
 from .pending import PendingSources
 from .plasticity import Plasticity
@@ -205,6 +206,9 @@ class Core(wiring.Component):
         self._load(m, Region.RULE, rule)
         connect_rows(m, rows, pending, plasticity, scheduler)
         connect_traces(m, spec, traces, rows, neurons, scheduler)
+        if not spec.reward:
+            m.submodules.fired = fired = FiredLists(spec)
+            connect_fired(m, fired, rows, neurons, scheduler)
         connect_plasticity(m, spec, plasticity, rows, traces, scheduler)
         m.d.comb += [scheduler.learn.eq(self.learn), traces.rule.eq(rule), plasticity.rule.eq(rule)]
         if spec.reward:

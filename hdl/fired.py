@@ -44,7 +44,7 @@ class FiredLists(wiring.Component):
             )
             read, write = groups.read_port(), groups.write_port()
             part, k = divmod(lane, spec.update_lanes)
-            fires = commit.valid & commit.final & (commit.part == part) & commit.fired[k]
+            fires = commit.valid & (commit.part == part) & commit.fired[k]
             count = Signal.like(order.count, name=f"count{lane}")
             m.d.comb += [
                 write.en.eq(fires),

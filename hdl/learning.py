@@ -14,7 +14,7 @@ from .rows import RowFetch
 from .scheduler import Scheduler
 from .traces import PostTraces
 
-__all__ = ["connect_plasticity", "connect_rows", "connect_traces"]
+__all__ = ["connect_fired", "connect_plasticity", "connect_rows", "connect_traces"]
 
 
 def connect_rows(
@@ -52,16 +52,7 @@ def connect_traces(
     neurons: NeuronUpdate,
     scheduler: Scheduler,
 ) -> None:
-    """Post traces follow the neurons' updates; rows ask for them while they are read, and in a
-    learning pass for the neurons that fired.
-    """
-    if not spec.reward:
-        m.submodules.fired = fired = FiredLists(spec)
-        wiring.connect(m, rows.order, fired.order)
-        m.d.comb += [
-            fired.start.eq(scheduler.step & ~scheduler.busy),
-            fired.commit.eq(neurons.commit),
-        ]
+    """Post traces follow the neurons' updates; rows ask for them while they are read."""
     reading = scheduler.adding | scheduler.passing
     m.d.comb += [
         traces.commit.eq(neurons.commit),
@@ -70,6 +61,17 @@ def connect_traces(
         traces.part.eq(neurons.part_ahead),
         traces.zero.eq(group_of(spec, scheduler.zero_part)),
         traces.zero_en.eq(scheduler.zero_en),
+    ]
+
+
+def connect_fired(
+    m: Module, fired: FiredLists, rows: RowFetch, neurons: NeuronUpdate, scheduler: Scheduler
+) -> None:
+    """Neurons are listed as they fire; rows ask for them in a learning pass."""
+    wiring.connect(m, rows.order, fired.order)
+    m.d.comb += [
+        fired.start.eq(scheduler.step & ~scheduler.busy),
+        fired.commit.eq(neurons.commit),
     ]
 
 

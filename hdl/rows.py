@@ -63,8 +63,8 @@ class RowFetch(wiring.Component):
     weight_addr, weight_data, weight_en : In
         Write port of the weight memory.
     read_addr : In
-        Word that ``o.synapses`` shows ``4 + spec.bank_delay`` cycles later, while no row is being
-        read.
+        Word that ``o.synapses`` shows at most ``4 + spec.bank_delay`` cycles later, while no row is
+        being read.
     passing : In(1)
         Rows are read for a learning pass. It and what follows come with plasticity.
     order : In
@@ -152,10 +152,9 @@ class RowFetch(wiring.Component):
             m.d.sync += [
                 row_valid.eq(head_valid),
                 row.eq(head),
+                row.word_count.eq(words),
                 row_last.eq(words[1:] == 0),
             ]
-            if spec.plastic:
-                m.d.sync += row.word_count.eq(words)
         with m.Else():
             m.d.sync += row.first_word.eq(row.first_word + 1)
             if not spec.sparse:
@@ -186,7 +185,7 @@ class RowFetch(wiring.Component):
     def _learn(
         self,
         m: Module,
-        moves: "_Moves",
+        moves: _Moves,
         head: data.View,
         head_valid: Value,
         row: data.View,
@@ -195,7 +194,7 @@ class RowFetch(wiring.Component):
     ) -> None:
         """Read the lanes' synapses, and let go with them what learning needs to know.
 
-        A synapse is at its group's place from where the row would have the first group.
+        The word of group g is at ``first_word - first_group + g``.
         """
         spec = self._spec
         base = Signal.like(row.first_word)
@@ -219,7 +218,7 @@ class RowFetch(wiring.Component):
         self._lane_weights(m, facts.addresses)
 
     def _fired(
-        self, m: Module, moves: "_Moves", head: data.View, row: data.View, is_word: Value
+        self, m: Module, moves: _Moves, head: data.View, row: data.View, is_word: Value
     ) -> tuple[list[Value], Value]:
         """Groups that the lanes' synapses are of, and which lanes change.
 
@@ -240,7 +239,7 @@ class RowFetch(wiring.Component):
             changes.append(is_word & (~passing | (order.fired[lane] & (within < words))))
         return groups, Cat(changes)
 
-    def _follow(self, m: Module, moves: "_Moves", facts: data.View) -> None:
+    def _follow(self, m: Module, moves: _Moves, facts: data.View) -> None:
         """What learning needs to know goes with each word; pre traces are read with the rows."""
         spec = self._spec
         m.submodules.traces = memory = Memory(

@@ -22,8 +22,9 @@ def commit_layout(spec: CoreSpec) -> data.StructLayout:
     ``whole`` marks the last part of a group. Only with that do ``last``, ``end`` and ``spiked``
     come, and ``spikes`` of all lanes; ``fired`` and ``saturated`` are the part's own.
 
-    With ``winners`` a level is updated several times: ``final`` is the last of them, and in the
-    others ``more`` says at the level's ``last`` group whether to look for another winner.
+    With ``winners`` a level is updated several times: ``final`` is the last of them. In the others
+    nothing has ``fired``, and ``more`` says at the level's ``last`` group whether to look for
+    another winner.
     """
     return data.StructLayout({
         **({"final": 1} if spec.plastic or spec.winners else {}),

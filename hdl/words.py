@@ -58,9 +58,9 @@ def weight_word(spec: CoreSpec) -> data.StructLayout:
     """A weight word on its way to the accumulators.
 
     With plasticity there comes what learning needs to know: ``passing`` words are those of a
-    learning pass, which are not for the accumulators, and the lanes' synapses are of several
-    groups, in the lanes that ``changes`` says; ``row_ends`` is set in the last cycle of every row,
-    one without words too.
+    learning pass, which are not for the accumulators. Without rewards they are of no one group:
+    each lane that ``changes`` has a synapse of another. ``row_ends`` is set in the last cycle of
+    every row, one without words too.
     """
     return data.StructLayout({
         "valid": 1,

@@ -78,7 +78,7 @@ def learning_network(spec: CoreSpec, window: int) -> CoreImage:
     rng = np.random.default_rng(0)
     strong = np.eye(spec.axons, spec.neurons, dtype=np.bool_)
     strongest = signed_range(spec.weight_bits)[1]
-    most = strongest // 2 // round(RATE * spec.axons + RATE * spec.neurons)
+    most = max(1, strongest // 2 // round(RATE * spec.axons + RATE * spec.neurons))
     decay = round(DECAY_ONE * 0.5 ** (1 / window))
     one = 1 << spec.trace_fraction_bits
     rule = LearningRule(pre_step=one, post_step=one, a_pre=decay, a_post=decay)

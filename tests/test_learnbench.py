@@ -24,6 +24,7 @@ def test_neurocorex(window: int) -> None:
 
 
 def test_switched_off_it_costs_no_cycle() -> None:
+    """An integration even takes fewer, as all lanes are read at once."""
     plastic = CoreSpec(plasticity="trace", reward=True, weight_words=8192)
     static = replace(plastic, plasticity="none", reward=False)
     for name in ("timestep_overhead", "integrate_overhead", "update_latency"):

@@ -149,6 +149,8 @@ FAULTS = {
     "weights wrap": (r"\? high : (sum\[\d+:0\])", r"? \1 : \1"),
     "sources are listed twice": (r"~ *was_listed\d", "1'h1"),
     "the random register stands still": (r"random <= \S+ ;", "random <= random;"),
+    "lists of what fired go one too far": (r"order__index < (\S+) ;", r"order__index <= \1 ;"),
+    "the word behind a row counts as its own": (r"(within\d) < words;", r"\1 <= words;"),
 }
 
 
