@@ -39,6 +39,7 @@ from spikewright.runtime.device import Device
 from spikewright.sim.device_model import DeviceModel
 from spikewright.sim.golden import GoldenTarget
 from spikewright.sim.line import SimulatedPort
+from spikewright.sim.virtual import VirtualBoard
 from spikewright.target import RunResult
 
 HOSTILE = "<img src=x onerror=\"document.title='mine'\">\x1b[2J"
@@ -209,6 +210,8 @@ def test_a_pace_makes_chunks_short(cli: Cli, files: Path) -> None:
 
 def test_a_period_is_the_boards(cli: Cli, files: Path, wanted: RunResult) -> None:
     """Timesteps come in the requests that run them: at 1 ms, up to six; overruns with the last."""
+    with VirtualBoard(CoreImage.load(files / "model.core").spec):
+        pass  # it is compiled now, which would be told
     text = cli(*arguments(files, "--target", "virtual", "--period", "200us", "--json"))
     found = [json.loads(line) for line in text.splitlines()]
     spikes = [fired for chunk in found for fired in chunk["spikes"]]

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from spikewright.boards.board import Family
-from spikewright.boards.calibrate import Sample, compared
+from spikewright.boards.calibrate import FITTED, REFERENCE, Sample, compared
 from spikewright.boards.catalog import BOARDS
+from spikewright.boards.design import BoardDesign
 from spikewright.boards.estimate import (
     CALIBRATION,
     Area,
@@ -116,6 +117,15 @@ def test_calibration_is_of_the_present_features() -> None:
     for family, entries in json.loads(CALIBRATION.read_text()).items():
         assert family in ("ice40", "ecp5", "gowin", "xc7")
         assert all(tuple(entry["features"]) == FEATURES for entry in entries)
+        assert [CoreSpec.from_dict(entry["spec"]) for entry in entries] == list(FITTED)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_calibration_is_of_the_present_design(number: int) -> None:
+    """Or of one so much like it that nothing has to be synthesized again."""
+    kept = json.loads(CALIBRATION.read_text())["ecp5"][number]["features"]
+    text = to_rtlil(BoardDesign(REFERENCE["ecp5"], FITTED[number]), name="top")
+    assert structure_of(text).features == pytest.approx(kept, rel=0.05)
 
 
 def test_what_is_too_large_is_named_with_by_how_much() -> None:
