@@ -1,14 +1,12 @@
 """What a board is: its part, its pins, and the core that it carries unless told otherwise."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from spikewright.frames import LinkSpec, payload_needed
 from spikewright.spec import CoreSpec
 
-__all__ = ["PARTS", "Board", "Family", "Led", "Part", "known_seeds"]
+__all__ = ["PARTS", "Board", "Family", "Led", "Part"]
 
 Family = Literal["ice40", "ecp5", "gowin", "xc7"]
 
@@ -132,13 +130,3 @@ class Board:
         """The link of a core on this board: payloads long enough for a record of the spec."""
         longest = max(self.max_payload, 1 << (payload_needed(spec) - 1).bit_length())
         return LinkSpec(self.core_hz, self.baud_hz, longest, self.window)
-
-
-def known_seeds(name: str) -> tuple[int, ...]:
-    """Seeds that a board's design met its clock with, and others.
-
-    They stand in ``seeds.json``, and in no module: a design's identity, which is in its netlist and
-    so decides where it is placed, is a hash of the modules.
-    """
-    seeds: dict[str, list[int]] = json.loads(Path(__file__).with_name("seeds.json").read_text())
-    return tuple(seeds[name])

@@ -112,8 +112,7 @@ def plan_build(board: Board, spec: CoreSpec | None = None, root: Path | None = N
     flow = flow_of(board)
     versions = tool_versions(step.tool for step in flow.steps(board.seeds[0]))
     parts = [
-        # Whatever seed it is placed with, it is the same design.
-        json.dumps({**asdict(board), "seeds": None}, sort_keys=True),
+        json.dumps(asdict(board), sort_keys=True),
         json.dumps(asdict(board.link(spec)), sort_keys=True),
         json.dumps(versions, sort_keys=True),
         spec.to_json(),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from spikewright.spec import CoreSpec
 
-from .board import Board, Led, known_seeds
+from .board import Board, Led
 
 __all__ = ["ULX3S_12F", "ULX3S_85F"]
 
@@ -23,7 +23,7 @@ ULX3S_85F = Board(
     core_hz=90_000_000,
     io_standard="LVCMOS33",
     spec=CoreSpec(axons=512, neurons=1024, weight_words=16384),
-    seeds=known_seeds("ulx3s-85f"),
+    seeds=tuple(range(1, 9)),  # about every second one meets the clock
 )
 
 ULX3S_12F = replace(
@@ -32,5 +32,4 @@ ULX3S_12F = replace(
     title="ULX3S, ECP5 LFE5U-12F",
     device="12k",
     spec=CoreSpec(axons=256, neurons=256, lanes=4, weight_words=8192),
-    seeds=(1, 2, 3),
 )
