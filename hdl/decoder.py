@@ -20,6 +20,7 @@ from spikewright.spec import CoreSpec, index_width
 
 from .core import HostPort
 from .counters import CounterPort
+from .layouts import following
 from .load import ImageLoad
 from .pending import group_spikes
 from .receiver import frame_length
@@ -145,7 +146,8 @@ class CommandDecoder(wiring.Component):
         m.submodules.writer = writer = ReplyWriter(spec, link, build_id=self._build_id)
         encoder, timestep = SpikeEncoder(spec), SerialCounter()
         m.submodules.encoder = ResetInserter(self.clear)(encoder)
-        m.submodules.timestep = ResetInserter(self.clear | load.begin)(timestep)
+        begins_anew = following(m, self.clear | load.begin, "begins_anew")
+        m.submodules.timestep = ResetInserter(begins_anew)(timestep)
         return _Parts(
             position=Signal(range(REPLY.size), name="position"),
             status=Signal(Status, name="status"),
@@ -266,17 +268,12 @@ class CommandDecoder(wiring.Component):
                 with m.Case(Command.BEGIN):
                     m.d.comb += load.begin.eq(1)
                 with m.Case(Command.WRITE, Command.READ):
-                    m.d.comb += parts.records.start.eq(1)
-                    m.next = "check"
+                    m.next = "locate"
                 with m.Case(Command.COMMIT):
                     m.next = "compare"
                 with m.Case(*RUNS):
-                    m.d.comb += [self.mark.eq(1), parts.runner.start.eq(parts.request.at_timestep)]
                     m.d.sync += parts.payload.eq(Payload.HEAD)
-                    m.next = "run"
-                    with m.If(~parts.request.at_timestep):
-                        m.d.sync += parts.status.eq(Status.BAD_TIMESTEP)
-                        m.next = "reply"
+                    m.next = "start"
                 with m.Case(Command.RECORD):
                     m.d.sync += [
                         encoder.first_group.eq(parts.head(Command.RECORD).first_group),
@@ -290,6 +287,9 @@ class CommandDecoder(wiring.Component):
     def _load(self, m: Module, parts: _Parts) -> None:
         """Records in and out, the end of a load, and clearing."""
         load, records = parts.load, parts.records
+        with m.State("locate"):
+            m.d.comb += records.start.eq(1)
+            m.next = "check"
         with m.State("check"):
             m.d.sync += parts.status.eq(records.status)
             with m.If(records.checked):
@@ -338,6 +338,12 @@ class CommandDecoder(wiring.Component):
     def _run(self, m: Module, parts: _Parts) -> None:
         """Run timesteps."""
         runner = parts.runner
+        with m.State("start"):
+            m.next = "reply"
+            m.d.sync += parts.status.eq(Status.BAD_TIMESTEP)
+            with m.If(parts.request.at_timestep):
+                m.d.comb += [self.mark.eq(1), runner.start.eq(1)]
+                m.next = "run"
         with m.State("run"):
             m.d.comb += [
                 runner.i.valid.eq(self.i.valid),

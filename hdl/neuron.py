@@ -304,9 +304,10 @@ class NeuronUpdate(wiring.Component):
             for name in neuron_state(spec).members
             if name in new
         }
+        running = following(m, self.running, "lanes_running")
         for k, lane in enumerate(lanes):
             m.d.comb += [
-                lane.running.eq(self.running),
+                lane.running.eq(running),
                 lane.awake.eq(self.awake),
                 lane.acc.eq(self.acc[k]),
                 lane.a_mem.eq(membrane[k].a_mem),

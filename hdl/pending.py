@@ -63,6 +63,7 @@ class PendingSources(wiring.Component):
         m.submodules.groups = reset(groups)
 
         axons_left = Signal(range(spec.axons + 1))
+        any_axon = Signal()  # `axons_left` is not 0
         groups_left = Signal(range(spec.groups + 1))
         current = Signal(group_spikes(spec))
         rest = Signal(spec.lanes)
@@ -77,7 +78,7 @@ class PendingSources(wiring.Component):
             groups.w_en.eq(self.i_group_en),
             groups.w_data.eq(self.i_group),
             rest.eq(current.mask & (current.mask - 1)),
-            self.waiting.eq(Mux(self.take, axons.level != 0, axons_left != 0) | (groups_left != 0)),
+            self.waiting.eq(Mux(self.take, axons.level != 0, any_axon) | (groups_left != 0)),
         ]
 
         advance = Signal()
@@ -86,8 +87,8 @@ class PendingSources(wiring.Component):
         fetch = Signal()
         m.d.comb += [
             advance.eq(self.enable & (~self.o.valid | self.o.ready)),
-            use_axon.eq(advance & (axons_left != 0)),
-            use_lane.eq(advance & (axons_left == 0) & (current.mask != 0)),
+            use_axon.eq(advance & any_axon),
+            use_lane.eq(advance & ~any_axon & (current.mask != 0)),
             axons.r_en.eq(use_axon),
             # The next group is fetched in the cycle that takes the last lane of this one.
             fetch.eq(groups.r_rdy & ((current.mask == 0) | (use_lane & (rest == 0)))),
@@ -108,13 +109,14 @@ class PendingSources(wiring.Component):
         group_done = use_lane & (rest == 0)
         m.d.sync += groups_left.eq(groups_left + self.i_group_en - group_done)
         with m.If(self.take):
-            m.d.sync += axons_left.eq(axons.level)
+            m.d.sync += [axons_left.eq(axons.level), any_axon.eq(axons.level != 0)]
         with m.Elif(use_axon):
-            m.d.sync += axons_left.eq(axons_left - 1)
+            m.d.sync += [axons_left.eq(axons_left - 1), any_axon.eq(axons_left != 1)]
         with m.If(self.clear):
             m.d.sync += [
                 groups_left.eq(0),
                 axons_left.eq(0),
+                any_axon.eq(0),
                 current.mask.eq(0),
                 self.o.valid.eq(0),
             ]

@@ -99,7 +99,7 @@ class RequestReader(wiring.Component):
         position = Signal(range(_LONGEST + 1))
         head_size = Signal(range(_LONGEST + 1))
         byte = self.i.payload
-        self._look_up(m, head_size)
+        fits = self._look_up(m, head_size)
         with m.FSM():
             with m.State("done"):
                 m.d.comb += self.done.eq(1)
@@ -129,14 +129,18 @@ class RequestReader(wiring.Component):
                     m.d.sync += [self.head.eq(Cat(self.head[8:], byte)), position.eq(position + 1)]
                     with m.If(position == _LONGEST - 1):
                         m.next = "done"
-                    with m.If(self.is_run & is_head & (position < _TIMESTEP_SIZE)):
-                        m.d.comb += self.turn_timestep.eq(1)
-                        with m.If(byte != self.timestep):
-                            m.d.sync += self.at_timestep.eq(0)
+                # Of a request that fits, these are its head's.
+                with m.If(self.i.valid & self.is_run & fits & (position < _TIMESTEP_SIZE)):
+                    m.d.comb += self.turn_timestep.eq(1)
+                    with m.If(byte != self.timestep):
+                        m.d.sync += self.at_timestep.eq(0)
         return m
 
-    def _look_up(self, m: Module, head_size: Signal) -> None:
-        """Look length and command up: a cycle after the command, and one more for ``is_hello``."""
+    def _look_up(self, m: Module, head_size: Signal) -> Signal:
+        """Look length and command up: a cycle after the command, and one more for ``is_hello``.
+
+        Whether the length is right.
+        """
         is_known = Signal()
         fits = Signal()
         m.d.sync += [
@@ -157,6 +161,7 @@ class RequestReader(wiring.Component):
                         head_size.eq(Mux(is_right, _HEAD_SIZES[command], 0)),
                     ]
         self._judge(m, is_known, fits)
+        return fits
 
     def _judge(self, m: Module, is_known: Signal, fits: Signal) -> None:
         """Say what is wrong, the first thing first."""
