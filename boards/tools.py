@@ -48,7 +48,7 @@ class Step:
     title : str
         What it does, for a user who waits.
     tool : str
-        The command's name, as pip installs it.
+        The command's name, as pip installs it; or ``python``, this one.
     arguments : tuple of str
         Paths are relative to the folder in which it runs.
     log : str
@@ -74,11 +74,10 @@ def run_step(step: Step, folder: Path) -> None:
     ToolError
         The tool is missing or fails: with its first error, and where its log is.
     """
-    tool = _TOOLS[step.tool]
-    given = "sys.argv[1:]" if tool.takes_arguments else ""
-    call = f"import sys; from {tool.module} import {tool.function} as run; sys.exit(run({given}))"
+    tool = _TOOLS.get(step.tool)
+    call = _call_of(tool) if tool else ()
     done = subprocess.run(
-        [sys.executable, "-c", call, *step.arguments],
+        [sys.executable, *call, *step.arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -86,7 +85,7 @@ def run_step(step: Step, folder: Path) -> None:
     )
     if done.returncode == 0:
         return
-    if f"No module named {tool.module.partition('.')[0]!r}" in done.stderr:
+    if tool and f"No module named {tool.module.partition('.')[0]!r}" in done.stderr:
         raise ToolError(
             f"{step.tool} is not installed.", hint="Install it: pip install 'spikewright[fpga]'."
         )
@@ -98,6 +97,12 @@ def run_step(step: Step, folder: Path) -> None:
     raise ToolError(f"{step.tool} failed: {reason}", hint=hint)
 
 
+def _call_of(tool: _Tool) -> tuple[str, ...]:
+    given = "sys.argv[1:]" if tool.takes_arguments else ""
+    call = f"import sys; from {tool.module} import {tool.function} as run; sys.exit(run({given}))"
+    return "-c", call
+
+
 def tool_versions(tools: Iterable[str]) -> dict[str, str]:
     """Versions of the packages that bring these commands, and of Amaranth.
 
@@ -107,7 +112,8 @@ def tool_versions(tools: Iterable[str]) -> dict[str, str]:
         One of them is not installed.
     """
     versions = {}
-    for package in sorted({"amaranth", *(_TOOLS[tool].package for tool in tools)}):
+    packages = {_TOOLS[tool].package for tool in tools if tool in _TOOLS}
+    for package in sorted({"amaranth", *packages}):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

