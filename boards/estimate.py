@@ -56,7 +56,7 @@ _BLOCKS: Mapping[Family, tuple[tuple[int, int], ...]] = {
 _LARGE = (16384, 16)
 _CLOCKS_HZ: Mapping[Family, int | None] = {
     "ice40": 33_000_000,
-    "ecp5": 90_000_000,
+    "ecp5": 100_000_000,
     "gowin": 73_000_000,
     "xc7": None,
 }

@@ -20,10 +20,9 @@ ULX3S_85F = Board(
     image_valid=Led("B2"),
     active=Led("C2"),
     oscillator_hz=25_000_000,
-    core_hz=90_000_000,
+    core_hz=100_000_000,
     io_standard="LVCMOS33",
     spec=CoreSpec(axons=512, neurons=1024, weight_words=16384),
-    seeds=tuple(range(1, 9)),  # about every second one meets the clock
 )
 
 ULX3S_12F = replace(
