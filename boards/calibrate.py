@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -137,7 +138,8 @@ def main() -> int:
     root = Path("build/estimate")
     results: dict[str, Any] = {}
     measured: dict[str, Any] = {}
-    table = Table("family", "lanes", "LUTs", "estimate", "off", "RAMs", "", "DSPs", "", "part")
+    columns = ("family", "lanes", "LUTs", "estimate", "off", "RAMs", "", "DSPs", "", "part")
+    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     try:
         for family in REFERENCE:
             with console.status(f"{family}: synthesis of {len(FITTED) + len(HELD_OUT)} designs"):
