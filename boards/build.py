@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -251,7 +252,7 @@ def _place(plan: BuildPlan, folder: Path, report: Report) -> dict[str, Any] | No
         if hz >= board.core_hz:
             return {"wanted_hz": board.core_hz, "achieved_hz": round(hz), "seed": seed}
         tried.append(hz)
-        report(f"{hz / 1e6:.1f} MHz with seed {seed}; {board.core_hz / 1e6:g} MHz are wanted")
+        report(f"{_mhz(hz)} with seed {seed}; {board.core_hz / 1e6:g} MHz are wanted")
     raise ToolError(_missed(board, tried), hint=_missed_hint(folder))
 
 
@@ -265,11 +266,16 @@ def _achieved_hz(folder: Path) -> float:
     return min(float(clock["achieved"]) for clock in clocks) * 1e6
 
 
+def _mhz(hz: float) -> str:
+    """Rounded down: what is missed by a little must not read as met."""
+    return f"{math.floor(hz / 1e5) / 10:.1f} MHz"
+
+
 def _missed(board: Board, tried: Sequence[float]) -> str:
     best = max(tried)
-    short = 100 * (1 - best / board.core_hz)
+    short = math.ceil(1000 * (1 - best / board.core_hz)) / 10
     return (
-        f"Clock is missed: {best / 1e6:.1f} MHz at best, {short:.1f} % below the "
+        f"Clock is missed: {_mhz(best)} at best, {short:.1f} % below the "
         f"{board.core_hz / 1e6:g} MHz of {board.name}, with seeds "
         f"{', '.join(map(str, board.seeds))}."
     )

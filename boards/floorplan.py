@@ -18,15 +18,24 @@ FLOORPLANNED = ("85k",)
 _COLUMNS = tuple(
     x + 2 * k for x in (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114) for k in range(4)
 )
-"""Source: nextpnr's names of the sites of an LFE5U-85F."""
-
 _LINK, _CORE, _NEURONS, _SPARE = 22, 46, 70, 82
+"""X and Y of the block RAMs of an LFE5U-85F: four rows of 13 times 4. Source: the names that
+nextpnr 0.11 gives their sites."""
+
 _LINES = {
     _LINK: ("decoder.encoder.ring", "receiver.", "transmitter."),
-    _CORE: ("core.rows.descriptors", "core.accumulators.", "core.pending.", "decoder.encoder.gr"),
-    _NEURONS: ("core.neurons.",),
+    _CORE: (
+        "core.rows.descriptors",
+        "core.rows.traces",
+        "core.rows.groups",
+        "core.accumulators.",
+        "core.pending.",
+        "core.plasticity.",
+        "decoder.encoder.groups",
+    ),
+    _NEURONS: ("core.neurons.", "core.traces."),
 }
-"""What stands in the middle of a row of block RAMs, from left to right."""
+"""What stands in the middle of a row, from left to right."""
 
 _WEIGHTS = "core.rows.weights"
 
@@ -48,11 +57,13 @@ def floorplan(cells: Iterable[str]) -> dict[str, str]:
     Returns
     -------
     dict
-        Site by name. What it does not know, or finds no room for, is the placer's.
+        Site by name. What it does not know is the placer's, and so are weights that find no room;
+        everything is, if one of the rows is too short.
     """
     memories: _Memories = {}
     for cell in sorted(cells, key=_natural):
-        memory = re.sub(r"(\.\d+)+$", "", cell).removeprefix("top.")
+        # Amaranth tells those of equal names apart by a `$` and a number.
+        memory = re.sub(r"(\$\d+)?(\.\d+)*$", "", cell).removeprefix("top.")
         memories.setdefault(memory, []).append(cell)
     banks = [memory for memory in memories if memory.startswith(_WEIGHTS)]
     sites: dict[str, str] = {}
@@ -60,18 +71,19 @@ def floorplan(cells: Iterable[str]) -> dict[str, str]:
         line = [memory for kind in kinds for memory in _line(memories, kind, len(banks))]
         names = [cell for memory in line for cell in memories[memory]]
         first = (len(_COLUMNS) - len(names)) // 2
-        if first >= 0:
-            sites |= {cell: _site(row, first + k) for k, cell in enumerate(names)}
+        if first < 0:
+            return {}
+        sites |= {cell: _site(row, first + k) for k, cell in enumerate(names)}
     left, right = _ends(set(sites.values()))
     half = (len(banks) + 1) // 2
-    for some, free in ((banks[:half], left), (banks[half:], right)):
-        names = [cell for memory in some for cell in memories[memory]]
+    for side, free in ((banks[:half], left), (banks[half:], right)):
+        names = [cell for memory in side for cell in memories[memory]]
         sites |= dict(zip(names, free, strict=False))
     return sites
 
 
 def _line(memories: _Memories, kind: str, banks: int) -> list[str]:
-    """Memories of a kind, lane by lane; what all lanes share is between them."""
+    """Memories of a kind from left to right, lane by lane; what all share is between them."""
     some = [memory for memory in memories if memory.startswith(kind)]
     lanes = sorted({_lane(memory) for memory in some} - {-1}, key=lambda k: (k % max(1, banks), k))
     middle = len(lanes) / 2 - 0.5
@@ -83,8 +95,8 @@ def _ends(taken: set[str]) -> tuple[list[str], list[str]]:
     """Sites left and right of the lines, from the middle outwards."""
     half = len(_COLUMNS) // 2
     sides = (range(half - 1, -1, -1), range(half, len(_COLUMNS)))
-    rows = ((_CORE, _LINK), (_SPARE,))
-    left, right = ([_site(row, k) for some in rows for k in side for row in some] for side in sides)
+    rows = ((_CORE, _LINK), (_SPARE,), (_NEURONS,))
+    left, right = ([_site(y, k) for pair in rows for k in side for y in pair] for side in sides)
     return [one for one in left if one not in taken], [one for one in right if one not in taken]
 
 

