@@ -129,7 +129,7 @@ class RequestReader(wiring.Component):
                     m.d.sync += [self.head.eq(Cat(self.head[8:], byte)), position.eq(position + 1)]
                     with m.If(position == _LONGEST - 1):
                         m.next = "done"
-                # Of a request that fits, these are its head's.
+                # A RUN's that fits are all in its head: that they are need not be compared.
                 with m.If(self.i.valid & self.is_run & fits & (position < _TIMESTEP_SIZE)):
                     m.d.comb += self.turn_timestep.eq(1)
                     with m.If(byte != self.timestep):
@@ -139,7 +139,7 @@ class RequestReader(wiring.Component):
     def _look_up(self, m: Module, head_size: Signal) -> Signal:
         """Look length and command up: a cycle after the command, and one more for ``is_hello``.
 
-        Whether the length is right.
+        Returns whether the length is right, a cycle after the command too.
         """
         is_known = Signal()
         fits = Signal()

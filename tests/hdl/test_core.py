@@ -9,7 +9,7 @@ from spikewright.spec import CoreSpec
 
 SPECS = (
     CoreSpec(axons=9, neurons=12, lanes=4, delay_slots=2, weight_bits=6, state_bits=16),
-    CoreSpec(axons=3, neurons=5, lanes=1, weight_bits=3, state_bits=12, fraction_bits=2),
+    CoreSpec(axons=3, neurons=8, lanes=1, weight_bits=3, state_bits=12, fraction_bits=2),
     CoreSpec(axons=9, neurons=12, lanes=2, delay_slots=2, state_bits=16, sparse=True),
 )
 BENCH = (
@@ -25,7 +25,7 @@ BENCH = (
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.lanes}-lanes")
 def test_bench(spec: CoreSpec, tmp_path: Path) -> None:
-    case = draw_case(9, spec=spec, timesteps=20)
+    case = draw_case(24, spec=spec, timesteps=20)
     fired = GoldenModel(case.image).run(case.spikes).spikes.mean()
     assert 0.05 < fired < 0.6
     assert run_core_bench(case.image, case.spikes, tmp_path, BENCH) == len(BENCH)
