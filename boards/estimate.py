@@ -55,9 +55,9 @@ _BLOCKS: Mapping[Family, tuple[tuple[int, int], ...]] = {
 """Words and bits of a block RAM in each of its shapes."""
 _LARGE = (16384, 16)
 _CLOCKS_HZ: Mapping[Family, int | None] = {
-    "ice40": 34_000_000,
+    "ice40": 33_000_000,
     "ecp5": 100_000_000,
-    "gowin": 89_000_000,
+    "gowin": 73_000_000,
     "xc7": None,
 }
 """What nextpnr reaches, at least, with the cores of iCEBreaker, ULX3S and Tang Nano 9K; how long a
