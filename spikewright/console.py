@@ -1,11 +1,13 @@
 """What the command line prints: results on stdout, as text or JSON; everything else on stderr."""
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from spikewright.errors import SpikewrightError
@@ -126,11 +128,22 @@ class Console:
                 "reasons": error.reasons,
                 "next": error.hint,
             }
-            print(json.dumps({"error": details}, indent=2), flush=True)
+            with suppress(OSError):  # that of a full disk comes here
+                print(json.dumps({"error": details}, indent=2), flush=True)
         if self.verbosity > 1:
             print(plain("".join(traceback.format_exception(error))), file=sys.stderr, end="")
         print(plain(f"Error: {error}"), file=sys.stderr, flush=True)
+        _drop_unwritten()
         return code
+
+
+def _drop_unwritten() -> None:
+    """What standard output did not take, Python tries to write again as it ends, and fails."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def explain(error: Exception) -> tuple[SpikewrightError, str]:

@@ -443,16 +443,18 @@ def test_plain_output_in_a_pipe_and_a_full_disk(image: Path) -> None:
     text = subprocess_output(0, "info", str(image))
     assert "\x1b" not in text
     assert text.isascii()
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [COMMAND, "info", str(image)],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: No space left on device: writing output.\n")
+    for options in ((), ("--json",)):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [COMMAND, "info", str(image), *options],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert done.stderr.startswith("Error: No space left on device: writing output.\n")
+        assert done.stderr.count("No space left") == 1  # none from Python as it ends
 
 
 def test_table_and_progress_on_a_terminal(files: Path, image: Path) -> None:
