@@ -137,9 +137,9 @@ def constraints(board: Board) -> tuple[str, str]:
 
 def _synthesis(board: Board) -> tuple[dict[str, str], tuple[Step, ...]]:
     files = dict([constraints(board), ("synth.ys", synthesis_script(board.part.family))])
-    return files, (SYNTHESIS, _FLOORPLAN) if board.device in floorplan.FLOORPLANNED else (
-        SYNTHESIS,
-    )
+    if board.device in floorplan.FLOORPLANNED:
+        return files, (SYNTHESIS, _FLOORPLAN)
+    return files, (SYNTHESIS,)
 
 
 def _placement(board: Board, tool: str, *arguments: str) -> Step:
