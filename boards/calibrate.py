@@ -74,6 +74,7 @@ FITTED = tuple(
             "state_bits": 16,
             "plasticity": "window",
         },
+        {"axons": 64, "neurons": 64, "lanes": 4, "plasticity": "trace", "paired_rows": True},
     )
 )
 """Specs that the estimate is fitted to."""

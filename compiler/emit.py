@@ -13,6 +13,7 @@ from .graph import Network, Neuron
 from .ir import Circuit, Placement, Quantized
 from .lower import MISTAKEN
 from .options import Discretization
+from .paired import in_place
 
 __all__ = ["directory", "emit"]
 
@@ -55,7 +56,7 @@ def directory(placement: Placement, spec: CoreSpec) -> dict[str, Any]:
         arrays[name] = np.zeros(spec.sources, np.int64)
         arrays[name][:axons] = values[:axons]
         arrays[name][spec.axons : spec.axons + len(values) - axons] = values[axons:]
-    return arrays
+    return in_place(arrays, spec) if spec.paired_rows else arrays
 
 
 def _manifest(

@@ -15,6 +15,8 @@ from spikewright.learning import LearningRule
 from spikewright.spec import LEARNING_FIELDS, CoreSpec
 from spikewright.storage import read_file
 
+from .paired import in_place
+
 __all__ = ["Lesson", "read_lesson", "with_lesson"]
 
 _MOST_BYTES = 1 << 20
@@ -97,7 +99,7 @@ def with_lesson(image: CoreImage, lesson: Lesson) -> CoreImage:
         Projections that the image does not have or that have no synapse, a core that cannot
         learn so, a rule that the spec lacks, or bounds that do not hold the weights.
     """
-    spec = _spec(image.spec, lesson)
+    image = _for_core(image, _spec(image.spec, lesson))
     plastic = np.zeros(image.weights.shape, np.uint8)
     reasons = []
     for name in dict.fromkeys(lesson.synapses):
@@ -116,13 +118,21 @@ def with_lesson(image: CoreImage, lesson: Lesson) -> CoreImage:
             hint="Name projections as source:target; spikewright info lists the populations.",
         )
     try:
-        return replace(image, spec=spec, plastic=plastic, rule=lesson.rule)
+        return replace(image, plastic=plastic, rule=lesson.rule)
     except ImageError as error:
         raise ModelError(
             "Lesson does not fit the core:",
             reasons=error.reasons,
             hint="Correct its rule: it is in the integers that the network was rounded to.",
         ) from None
+
+
+def _for_core(image: CoreImage, spec: CoreSpec) -> CoreImage:
+    """The image for a core that learns; until something is plastic it does what it did."""
+    if not spec.paired_rows or image.spec.paired_rows:
+        return replace(image, spec=spec)
+    names = ("weights", "delays", "first_word", "word_count", "first_group")
+    return replace(image, spec=spec, **in_place({n: image.arrays[n] for n in names}, spec))
 
 
 def _spec(spec: CoreSpec, lesson: Lesson) -> CoreSpec:
@@ -134,8 +144,11 @@ def _spec(spec: CoreSpec, lesson: Lesson) -> CoreSpec:
                 hint="Leave out the lesson's core, or compile without --spec.",
             )
         return spec
+    core = dict(lesson.core)
+    if core.get("paired_rows"):
+        core["weight_words"] = 0  # it follows from the sources
     try:
-        learns = replace(spec, **lesson.core)
+        learns = replace(spec, **core)
     except SpecError as error:
         hint = "Compile with --no-sparse, or for a spec without." if spec.sparse else _HINT
         raise ModelError(

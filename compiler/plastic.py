@@ -13,6 +13,8 @@ from spikewright.learning import LearningRule
 from spikewright.manifest import Population
 from spikewright.spec import CoreSpec
 
+from .paired import in_place
+
 __all__ = ["axon_weights_of", "neuron_weights_of", "plastic_image"]
 
 Array = npt.NDArray[np.int64]
@@ -221,7 +223,7 @@ def _rows(spec: CoreSpec, weights: Array, plastic: Bools) -> dict[str, Any]:
         optional["plastic"] = plastic.reshape(shape)[held].astype(np.uint8)
     if spec.sparse:
         optional["word_group"] = np.nonzero(held)[1]
-    return {
+    rows = {
         "weights": words,
         "delays": np.zeros(words.shape, np.uint8),
         "first_word": np.cumsum(count) - count,
@@ -229,6 +231,7 @@ def _rows(spec: CoreSpec, weights: Array, plastic: Bools) -> dict[str, Any]:
         "first_group": np.zeros(spec.sources, int) if spec.sparse else first,
         **optional,
     }
+    return in_place(rows, spec) if spec.paired_rows else rows
 
 
 def _neurons(spec: CoreSpec, used: int, given: dict[str, npt.ArrayLike]) -> dict[str, Any]:

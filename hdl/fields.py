@@ -6,7 +6,7 @@ from spikewright.spec import CoreSpec, Region, index_width
 
 from .accumulator import lanes_a_memory
 from .layouts import struct
-from .words import bank_layout
+from .words import bank_layout, rows_at_once
 
 __all__ = ["StateField", "state_fields"]
 
@@ -22,8 +22,8 @@ class StateField:
         words, or sources. ``slot`` is 0 but for accumulators of later delay slots.
     memory : str
         Path of the memory below the core.
-    first_word : int
-        Word of the lane's first neuron.
+    first_word, count : int
+        Word of the lane's first neuron, and how many follow each other from there.
     offset, width : int
         Bits of a word; the value is signed unless the variable is ``refractory``.
     """
@@ -33,6 +33,7 @@ class StateField:
     slot: int
     memory: str
     first_word: int
+    count: int
     offset: int
     width: int
 
@@ -46,7 +47,16 @@ def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
     for field in spec.memories[Region.STATE].layout.fields:
         step = spec.lanes if field.name == "y" else spec.update_lanes
         fields[field.name] = [
-            StateField(k, step, 0, _state_memory(field.name), 0, k * field.width, field.width)
+            StateField(
+                lane=k,
+                step=step,
+                slot=0,
+                memory=_state_memory(field.name),
+                first_word=0,
+                count=spec.neurons // step,
+                offset=k * field.width,
+                width=field.width,
+            )
             for k in range(step)
         ]
     width = spec.acc_bits
@@ -57,10 +67,16 @@ def state_fields(spec: CoreSpec) -> dict[str, list[StateField]]:
             within = lane % lanes_a_memory(spec)
             memory = f"accumulators.acc{lane - within}"
             fields["acc"].append(
-                StateField(lane, spec.lanes, slot, memory, word, within * width, width)
+                StateField(lane, spec.lanes, slot, memory, word, spec.groups, within * width, width)
             )
     if spec.plastic:
-        fields["x"] = [StateField(0, 1, 0, "rows.traces", 0, 0, spec.trace_bits)]
+        rows = rows_at_once(spec)
+        fields["x"] = [
+            StateField(
+                k, rows, 0, f"rows.traces{k}", 0, -(-(spec.sources - k) // rows), 0, spec.trace_bits
+            )
+            for k in range(rows)
+        ]
         fields["weights"] = _synapse_fields(spec, "weight")
     if spec.reward:
         fields["eligibility"] = _synapse_fields(spec, "eligibility")
@@ -72,11 +88,17 @@ def _state_memory(name: str) -> str:
 
 
 def _synapse_fields(spec: CoreSpec, kind: str) -> list[StateField]:
+    """Where runs of words are that follow each other in a memory: all of them, or a row's."""
+    rows = rows_at_once(spec)
+    run = spec.row_stride if spec.paired_rows else spec.weight_words
     fields = []
     for lane in range(spec.lanes):
         bank = lane % spec.weight_banks
-        layout = struct(bank_layout(spec, bank))
-        place = layout[f"{kind}{lane}"]
-        memory = f"rows.weights{bank}"
-        fields.append(StateField(lane, spec.lanes, 0, memory, 0, place.offset, place.width))
+        place = struct(bank_layout(spec, bank))[f"{kind}{lane}"]
+        for k in range(spec.weight_words // run):
+            memory, word = f"rows.weights{bank}_{k % rows}", k // rows * run
+            lane_of_run = k * run * spec.lanes + lane
+            fields.append(
+                StateField(lane_of_run, spec.lanes, 0, memory, word, run, place.offset, place.width)
+            )
     return fields

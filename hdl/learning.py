@@ -1,6 +1,6 @@
 """How what learns is wired to the other parts of a core."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 
 from spikewright.spec import CoreSpec
@@ -25,10 +25,9 @@ def connect_rows(
     scheduler: Scheduler,
 ) -> None:
     """Pending sources go to the rows, or the listed ones in a learning pass; traces and words come
-    back from the learning pipeline. A clear zeroes the pre traces.
+    back from the learning pipeline.
     """
-    passing, clearing = scheduler.passing, scheduler.zero_en
-    zero = Signal.like(rows.trace_data)
+    passing = scheduler.passing
     m.d.comb += [
         rows.i.valid.eq(Mux(passing, plasticity.o.valid, pending.o.valid)),
         rows.i.payload.eq(Mux(passing, plasticity.o.payload, pending.o.payload)),
@@ -38,9 +37,9 @@ def connect_rows(
         rows.learned_en.eq(plasticity.learned_en),
         rows.learned_addr.eq(plasticity.learned_addr),
         rows.learned_data.eq(plasticity.learned_data),
-        rows.trace_en.eq(Mux(clearing, scheduler.zero_source_en, plasticity.trace_en)),
-        rows.trace_addr.eq(Mux(clearing, scheduler.zero_source, plasticity.trace_addr)),
-        rows.trace_data.eq(Mux(clearing, zero, plasticity.trace_data)),
+        rows.trace_en.eq(plasticity.trace_en),
+        rows.trace_addr.eq(plasticity.trace_addr),
+        rows.trace_data.eq(plasticity.trace_data),
     ]
 
 
@@ -83,13 +82,17 @@ def connect_plasticity(
     traces: PostTraces,
     scheduler: Scheduler,
 ) -> None:
-    """Words pass by the learning pipeline; the scheduler starts its pass."""
+    """Words pass by the learning pipeline; the scheduler starts its pass. A clear zeroes the pre
+    traces and forgets the list.
+    """
     m.d.comb += [
         plasticity.word.eq(rows.o),
         plasticity.y.eq(traces.y),
         plasticity.learning.eq(scheduler.learning),
         plasticity.start.eq(scheduler.start_pass),
         plasticity.clear.eq(scheduler.zero_en),
+        plasticity.zero.eq(scheduler.zero_source),
+        plasticity.zero_en.eq(scheduler.zero_source_en),
         scheduler.listed.eq(plasticity.any_listed),
         scheduler.listing.eq(plasticity.listing),
     ]

@@ -1,8 +1,9 @@
 """Rows of the weight memory: from a source's index to its weight words."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -15,20 +16,25 @@ from .words import (
     FiredOrder,
     bank_layout,
     learning_facts,
+    pair_width,
+    rows_at_once,
     trace_record,
     weight_word,
     word_addresses,
+    word_pair,
+    words_a_memory,
 )
 
 __all__ = ["RowFetch"]
 
 
 class _Moves(NamedTuple):
-    """Enables of the elastic stages."""
+    """Enables of the elastic stages; ``idle`` while the last of them takes no row."""
 
     found: Value
     head: Value
     row: Value
+    idle: Value
 
 
 class RowFetch(wiring.Component):
@@ -39,7 +45,8 @@ class RowFetch(wiring.Component):
 
     A learning pass reads rows again, but only the synapses of neurons that fired, one a cycle in
     each lane: a row takes as many cycles as neurons fired in the lane with most of them, whether it
-    has words for them or not. With eligibilities the pass reads all words.
+    has words for them or not. With eligibilities the pass reads all words; with paired rows it
+    reads two rows at once.
 
     Parameters
     ----------
@@ -66,13 +73,15 @@ class RowFetch(wiring.Component):
         Word that ``o.synapses`` shows at most ``4 + spec.bank_delay`` cycles later, while no row is
         being read.
     passing : In(1)
-        Rows are read for a learning pass. It and what follows come with plasticity.
+        Rows are read for a learning pass, a pair by its first source. It and what follows come with
+        plasticity.
     order : In
         :class:`FiredOrder`; without ``reward``.
     group_ahead : Out
         ``o.group``, two cycles before it.
     learned_addr, learned_data, learned_en : In
-        Write port of the weight memory; before that of the host.
+        Write port of the weight memory; before that of the host. Data and enables of each of the
+        rows that are read at once; likewise what follows.
     trace_addr, trace_data, trace_en : In
         Write port of the pre traces.
     """
@@ -86,11 +95,11 @@ class RowFetch(wiring.Component):
             "passing": In(1),
             "group_ahead": Out(index_width(spec.groups)),
             "learned_addr": In(word_addresses(spec)),
-            "learned_data": In(struct(memories[Region.WEIGHTS].layout)),
-            "learned_en": In(spec.lanes),
-            "trace_addr": In(index_width(spec.sources)),
-            "trace_data": In(trace_record(spec)),
-            "trace_en": In(1),
+            "learned_data": In(word_pair(spec)),
+            "learned_en": In(data.ArrayLayout(spec.lanes, rows_at_once(spec))),
+            "trace_addr": In(pair_width(spec)),
+            "trace_data": In(data.ArrayLayout(trace_record(spec), rows_at_once(spec))),
+            "trace_en": In(rows_at_once(spec)),
             **({} if spec.reward else {"order": In(FiredOrder(spec))}),
         }
         super().__init__({
@@ -178,8 +187,8 @@ class RowFetch(wiring.Component):
             self._weights(m, Mux(row_valid, row.first_word, self.read_addr))
             return m
         m.d.comb += self.group_ahead.eq(groups[-2])
-        moves = _Moves(found_moves, head_moves, row_moves)
-        self._learn(m, moves, head, head_valid, row, is_word, row_valid & row_last)
+        moves = _Moves(found_moves, head_moves, row_moves, row_moves & ~head_valid)
+        self._learn(m, moves, head, row, is_word, row_valid & row_last)
         return m
 
     def _learn(
@@ -187,35 +196,55 @@ class RowFetch(wiring.Component):
         m: Module,
         moves: _Moves,
         head: data.View,
-        head_valid: Value,
         row: data.View,
         is_word: Value,
         row_ends: Value,
     ) -> None:
-        """Read the lanes' synapses, and let go with them what learning needs to know.
-
-        The word of group g is at ``first_word - first_group + g``.
-        """
+        """Read the lanes' synapses, and let go with them what learning needs to know."""
         spec = self._spec
-        base = Signal.like(row.first_word)
-        with m.If(moves.row):
-            m.d.sync += base.eq(head.first_word - head.first_group)
-        with m.If(moves.row & ~head_valid):
-            m.d.sync += [base.eq(self.read_addr), row.first_group.eq(0)]
         facts = Signal(data.StructLayout(learning_facts(spec)))
         groups, changes = [row.first_group] * spec.lanes, is_word.replicate(spec.lanes)
         if not spec.reward:
             groups, changes = self._fired(m, moves, head, row, is_word)
+        place = self._place(m, moves, head, row, facts)
         m.d.comb += [
-            *(facts.addresses[lane].eq(base + group) for lane, group in enumerate(groups)),
+            *(facts.addresses[lane].eq(place(group)) for lane, group in enumerate(groups)),
             facts.changes.eq(changes),
             facts.learns.eq(row.learns),
             facts.opposite.eq(row.opposite),
             facts.row_ends.eq(row_ends),
             facts.passing.eq(self.passing),
         ]
-        self._follow(m, moves, facts)
         self._lane_weights(m, facts.addresses)
+        arrived = delayed(m, facts, spec.bank_delay + 3, "facts")
+        m.d.comb += [self.o[name].eq(arrived[name]) for name in learning_facts(spec)]
+
+    def _place(
+        self, m: Module, moves: _Moves, head: data.View, row: data.View, facts: data.View
+    ) -> Callable[[Value], Value]:
+        """Let source and traces go with the row; where its word of a group is.
+
+        That of group g is at ``first_word - first_group + g``, or with paired rows at a place that
+        the source alone says. While there is no row it is the host's.
+        """
+        spec = self._spec
+        source = self._follow(m, moves, facts)
+        if spec.paired_rows:
+            within, of_row = self._split(self.read_addr)
+            with m.If(moves.idle):
+                m.d.sync += [source.eq(of_row), row.first_group.eq(within)]
+            return lambda group: Cat(group, source[1:])
+        base = Signal.like(row.first_word)
+        with m.If(moves.row):
+            m.d.sync += base.eq(head.first_word - head.first_group)
+        with m.If(moves.idle):
+            m.d.sync += [base.eq(self.read_addr), row.first_group.eq(0)]
+        return lambda group: base + group
+
+    def _split(self, index: Value) -> tuple[Value, Value]:
+        """Group and source of a word, with paired rows."""
+        bits = index_width(self._spec.groups)
+        return index[:bits], index[bits:]
 
     def _fired(
         self, m: Module, moves: _Moves, head: data.View, row: data.View, is_word: Value
@@ -224,44 +253,54 @@ class RowFetch(wiring.Component):
 
         Group after group, all lanes alike; in a learning pass each lane's own that fired.
         """
-        order, passing, step = self.order, self.passing, Signal.like(self.order.index)
+        spec, order, passing = self._spec, self.order, self.passing
+        step = Signal.like(order.index)
         first, words = Signal.like(row.first_group), Signal.like(row.word_count)
         m.d.comb += order.index.eq(Mux(moves.row, 0, step + 1))
         m.d.sync += step.eq(order.index)
         with m.If(moves.row):
             m.d.sync += [first.eq(head.first_group), words.eq(head.word_count)]
         groups, changes = [], []
-        for lane in range(self._spec.lanes):
+        for lane in range(spec.lanes):
             within = Signal.like(first, name=f"within{lane}")
             # Of a group before the first this is larger than any row.
             m.d.comb += within.eq(order.group[lane] - first)
+            # With paired rows there are words for all groups.
+            is_there = order.fired[lane] & (1 if spec.paired_rows else within < words)
             groups.append(Mux(passing, order.group[lane], row.first_group))
-            changes.append(is_word & (~passing | (order.fired[lane] & (within < words))))
+            changes.append(is_word & (~passing | is_there))
         return groups, Cat(changes)
 
-    def _follow(self, m: Module, moves: _Moves, facts: data.View) -> None:
-        """What learning needs to know goes with each word; pre traces are read with the rows."""
-        spec = self._spec
-        m.submodules.traces = memory = Memory(
-            shape=trace_record(spec), depth=spec.sources, init=[], attrs={"ram_style": "block"}
-        )
-        write_port, read_port = memory.write_port(), memory.read_port()
+    def _follow(self, m: Module, moves: _Moves, facts: data.View) -> Signal:
+        """The source goes with each of its words, and the pre traces, which are read with the rows.
+
+        The row's source.
+        """
+        spec, rows = self._spec, rows_at_once(self._spec)
         source = following(m, self.i.payload, "found_source", when=moves.found)
-        trace: ValueLike = read_port.data
         for name, moved in (("head", moves.head), ("row", moves.row)):
             source = following(m, source, f"{name}_source", when=moved)
-            trace = following(m, trace, f"{name}_trace", when=moved)
-        m.d.comb += [
-            write_port.addr.eq(self.trace_addr),
-            write_port.data.eq(self.trace_data),
-            write_port.en.eq(self.trace_en),
-            read_port.addr.eq(self.i.payload),
-            read_port.en.eq(moves.found),
-            facts.source.eq(source),
-            facts.trace.eq(trace),
-        ]
-        arrived = delayed(m, facts, spec.bank_delay + 3, "facts")
-        m.d.comb += [self.o[name].eq(arrived[name]) for name in learning_facts(spec)]
+        m.d.comb += facts.source.eq(source)
+        for k in range(rows):
+            m.submodules[f"traces{k}"] = memory = Memory(
+                shape=trace_record(spec),
+                depth=-(-spec.sources // rows),
+                init=[],
+                attrs={"ram_style": "block"},
+            )
+            write_port, read_port = memory.write_port(), memory.read_port()
+            trace: ValueLike = read_port.data
+            for name, moved in (("head", moves.head), ("row", moves.row)):
+                trace = following(m, trace, f"{name}_trace{k}", when=moved)
+            m.d.comb += [
+                write_port.addr.eq(self.trace_addr),
+                write_port.data.eq(self.trace_data[k]),
+                write_port.en.eq(self.trace_en[k]),
+                read_port.addr.eq(self.i.payload >> (rows - 1)),
+                read_port.en.eq(moves.found),
+                facts.traces[k].eq(trace),
+            ]
+        return source
 
     def _weights(self, m: Module, address: Value) -> None:
         """The weight memory in banks, each a cycle behind the one before it.
@@ -287,27 +326,39 @@ class RowFetch(wiring.Component):
                 address = following(m, address, f"address_of_{bank}")
             layout = bank_layout(spec, bank)
             ahead = 0 if self._near else spec.bank_delay - bank
-            self._memory(m, f"weights{bank}", layout, written, address, ahead)
+            shown = self.o.synapses
+            self._memory(m, f"weights{bank}", layout, written, address, shown, ahead)
         if spec.sparse:
             fields = spec.memories[Region.WEIGHTS].layout.fields
             layout = Layout(tuple(field for field in fields if field.name == "group"))
-            self._memory(m, "groups", layout, written, address, 0)
+            self._memory(m, "groups", layout, written, address, self.o.synapses)
 
     def _lane_weights(self, m: Module, addresses: data.View) -> None:
-        """The weight memory of a core that learns: each lane has its own, all read at once.
+        """The weight memory of a core that learns: each lane has its own, all read at once, and
+        so has each of the rows that are read at once.
 
         Writes are those of learning, while other synapses are read, and those of the host, which
         never come at once.
         """
         spec, loaded = self._spec, self.weight_en
-        synapses = Signal.like(self.weight_data)
-        m.d.comb += synapses.eq(Mux(loaded, self.weight_data, self.learned_data))
-        for lane in range(spec.lanes):
-            en = self.learned_en[lane] | loaded
-            to = Mux(loaded, self.weight_addr, self.learned_addr[lane])
-            written = passed_on(m, (en, to, synapses), f"written{lane}", "sync")
-            address = following(m, addresses[lane], f"address_of_{lane}")
-            self._memory(m, f"weights{lane}", bank_layout(spec, lane), written, address, 0)
+        host_addr, host_row, shown = self.weight_addr, Const(0), [self.o.synapses]
+        if spec.paired_rows:
+            group, source = self._split(self.weight_addr)
+            host_addr, host_row = Cat(group, source[1:]), source[0]
+            shown = [self.o.pair[k] for k in range(rows_at_once(spec))]
+            m.d.comb += self.o.synapses.eq(Mux(self.o.source[0], shown[1], shown[0]))
+        addresses_of_lanes = [
+            following(m, addresses[lane], f"address_of_{lane}") for lane in range(spec.lanes)
+        ]
+        for k in range(rows_at_once(spec)):
+            synapses = Signal.like(self.weight_data, name=f"synapses{k}")
+            m.d.comb += synapses.eq(Mux(loaded, self.weight_data, self.learned_data[k]))
+            for lane, address in enumerate(addresses_of_lanes):
+                en = self.learned_en[k][lane] | (loaded & (host_row == k))
+                to = Mux(loaded, host_addr, self.learned_addr[lane])
+                written = passed_on(m, (en, to, synapses), f"written{lane}_{k}", "sync")
+                name, layout = f"weights{lane}_{k}", bank_layout(spec, lane)
+                self._memory(m, name, layout, written, address, shown[k])
 
     def _memory(
         self,
@@ -316,16 +367,17 @@ class RowFetch(wiring.Component):
         layout: Layout,
         written: Write,
         address: Value,
-        cycles: int,
+        shown: data.View,
+        cycles: int = 0,
     ) -> None:
-        """Some fields of all weight words; ``o`` shows them so many cycles later than at once."""
+        """Some fields of all weight words; ``shown`` has them so many cycles later than at once."""
         spec = self._spec
         # Some parts have large memories with one port: their scripts look for these.
         is_large = name.startswith("weights") and not spec.plastic
         one_port = {"single_port": 1} if is_large else {}
         m.submodules[name] = memory = Memory(
             shape=struct(layout),
-            depth=spec.weight_words,
+            depth=words_a_memory(spec),
             init=[],
             attrs={"ram_style": "block", **one_port},
         )
@@ -342,4 +394,4 @@ class RowFetch(wiring.Component):
             value = read_port.data[field.name]
             for _ in range(cycles):
                 value = following(m, value, field.name)
-            m.d.sync += self.o.synapses[field.name].eq(value)
+            m.d.sync += shown[field.name].eq(value)

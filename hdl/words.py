@@ -13,23 +13,43 @@ __all__ = [
     "FiredOrder",
     "bank_layout",
     "learning_facts",
+    "pair_width",
+    "rows_at_once",
     "trace_record",
     "weight_word",
     "word_addresses",
+    "word_pair",
+    "words_a_memory",
 ]
 
 _OF_LANES = ("weight", "delay", "plastic", "eligibility")
 """Fields of a weight word that each lane has."""
 
 
+def rows_at_once(spec: CoreSpec) -> int:
+    """Rows that are read at once in a learning pass, each from memories of its own."""
+    return 2 if spec.paired_rows else 1
+
+
+def words_a_memory(spec: CoreSpec) -> int:
+    """Depth of a weight memory."""
+    pairs = -(-spec.sources // rows_at_once(spec))
+    return pairs * spec.row_stride if spec.paired_rows else spec.weight_words
+
+
+def pair_width(spec: CoreSpec) -> int:
+    """Width of the index of rows that are read at once."""
+    return index_width(-(-spec.sources // rows_at_once(spec)))
+
+
 def trace_record(spec: CoreSpec) -> data.StructLayout:
-    """A source's pre trace, and whether the source is listed for the next learning pass."""
-    return data.StructLayout({"x": spec.trace_bits, "listed": 1})
+    """A source's pre trace, and what a learning pass wants to know of its row."""
+    return data.StructLayout({"x": spec.trace_bits, "opposite": 1})
 
 
 def word_addresses(spec: CoreSpec) -> data.ArrayLayout:
-    """Where each lane's synapse is, in a core that learns."""
-    return data.ArrayLayout(index_width(spec.weight_words), spec.lanes)
+    """Where each lane's synapse is, in a core that learns: in all memories of the lane."""
+    return data.ArrayLayout(index_width(words_a_memory(spec)), spec.lanes)
 
 
 def learning_facts(spec: CoreSpec) -> dict[str, ShapeLike]:
@@ -38,7 +58,7 @@ def learning_facts(spec: CoreSpec) -> dict[str, ShapeLike]:
         "addresses": word_addresses(spec),
         "changes": spec.lanes,
         "source": index_width(spec.sources),
-        "trace": trace_record(spec),
+        "traces": data.ArrayLayout(trace_record(spec), rows_at_once(spec)),
         "learns": 1,
         "opposite": 1,
         "row_ends": 1,
@@ -54,18 +74,25 @@ def bank_layout(spec: CoreSpec, bank: int) -> Layout:
     return Layout(tuple(field for field in fields if field.name in names))
 
 
+def word_pair(spec: CoreSpec) -> data.ArrayLayout:
+    """Words of rows that are read at once."""
+    return data.ArrayLayout(struct(spec.memories[Region.WEIGHTS].layout), rows_at_once(spec))
+
+
 def weight_word(spec: CoreSpec) -> data.StructLayout:
     """A weight word on its way to the accumulators.
 
     With plasticity there comes what learning needs to know: ``passing`` words are those of a
     learning pass, which are not for the accumulators. Without rewards they are of no one group:
     each lane that ``changes`` has a synapse of another. ``row_ends`` is set in the last cycle of
-    every row, one without words too.
+    every row, one without words too. With paired rows ``pair`` has the words of both, of which
+    ``synapses`` is that of the row itself.
     """
     return data.StructLayout({
         "valid": 1,
         "group": index_width(spec.groups),
         "synapses": struct(spec.memories[Region.WEIGHTS].layout),
+        **({"pair": word_pair(spec)} if spec.paired_rows else {}),
         **(learning_facts(spec) if spec.plastic else {}),
     })
 

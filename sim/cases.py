@@ -218,7 +218,7 @@ def make_image(spec: CoreSpec, recipe: Recipe) -> CoreImage:
     span = word_count
     if spec.sparse:
         word_count = span * rng.choice([1, 2], spec.sources, p=[0.8, 0.2])
-    first_word, word_count, words = _place(rng, spec, word_count)
+    first_word, word_count, words = _place(rng, spec, first_group, word_count)
     weights = _weights(rng, spec, recipe, words)
     slots = 1 if rng.random() < 0.1 else spec.delay_slots
     delays = rng.integers(slots, size=weights.shape)
@@ -329,8 +329,13 @@ def _rows(
     return first, count if recipe.rows != "none" else np.zeros_like(count)
 
 
-def _place(rng: np.random.Generator, spec: CoreSpec, word_count: Array) -> tuple[Array, Array, int]:
+def _place(
+    rng: np.random.Generator, spec: CoreSpec, first_group: Array, word_count: Array
+) -> tuple[Array, Array, int]:
     """First word and word count of each row, and words used; where they must, rows share words."""
+    if spec.paired_rows:
+        first = np.arange(spec.sources) * spec.row_stride + first_group
+        return first, word_count, int((first + word_count).max())
     count = np.minimum(word_count, spec.weight_words)
     order = rng.permutation(spec.sources) if rng.random() < 0.5 else np.arange(spec.sources)
     first = np.zeros_like(count)

@@ -28,7 +28,7 @@ def draw_plastic_spec(rng: np.random.Generator, spec: CoreSpec) -> CoreSpec:
     trace_bits = int(rng.integers(2, 17))
     most = min(255, spec.neurons)
     winners = min(most, int(rng.geometric(0.3))) if rng.random() < 0.8 else most
-    return replace(
+    learning = replace(
         spec,
         sparse=False,
         plasticity="trace" if rng.random() < 0.6 else "window",
@@ -40,6 +40,9 @@ def draw_plastic_spec(rng: np.random.Generator, spec: CoreSpec) -> CoreSpec:
         adaptive_threshold=bool(rng.random() < 0.4),
         winners=winners if rng.random() < 0.4 else 0,
     )
+    if learning.reward or learning.stochastic_rounding or rng.random() < 0.5:
+        return learning
+    return replace(learning, paired_rows=True, weight_words=0)
 
 
 def draw_learning(

@@ -221,7 +221,8 @@ class Plasticity:
             most = int(turn[-1].max()) + 1
             moves = row[:, None] * most + turn[group]
             self._change(word, down, size, fired[group], moves, most * len(listed))
-            cycles = np.full(len(listed), most)
+            at_once = np.unique(listed // 2) if spec.paired_rows else listed
+            cycles = np.full(len(at_once), most)
         self.listed = listed[stays].tolist()
         return int(np.maximum(cycles, 1).sum())
 

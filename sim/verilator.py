@@ -228,7 +228,6 @@ class CoreSimulator(Instance):
         """Arrays for the named variables that the spec has, and the columns that fill them."""
         spec = self._spec
         words = spec.weight_words
-        counts = {"x": spec.sources, "weights": words, "eligibility": words}
         shapes = {
             "acc": (spec.delay_slots, spec.neurons),
             "x": (spec.sources,),
@@ -247,7 +246,7 @@ class CoreSimulator(Instance):
                     Column(
                         words=memory + field.first_word * word_size,
                         word_size=word_size,
-                        count=counts.get(name, spec.neurons // field.step),
+                        count=field.count,
                         offset=field.offset,
                         width=field.width,
                         is_signed=name not in _UNSIGNED,

@@ -106,6 +106,15 @@ def _wrong_rows(image: "CoreImage") -> list[str]:
             )
     if image.spec.sparse and not reasons:
         reasons += _wrong_groups(image)
+    if image.spec.paired_rows:
+        places = np.arange(image.spec.sources) * image.spec.row_stride + image.first_group
+        wrong = (count > 0) & (image.first_word != places)
+        if wrong.any():
+            j = int(wrong.argmax())
+            reasons.append(
+                f"row of source {j} must begin at word {places[j]}, which is its place with "
+                f"paired_rows, not at {image.first_word[j]}"
+            )
     return reasons
 
 

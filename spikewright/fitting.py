@@ -93,7 +93,7 @@ def _fits(board: "Board", spec: CoreSpec, lanes: int, cycles: int) -> bool:
     """Whether the part has room for such a core with these lanes and update cycles."""
     from spikewright.boards.estimate import estimate
 
-    words = spec.weight_words * spec.lanes // lanes
+    words = 0 if spec.paired_rows else spec.weight_words * spec.lanes // lanes
     try:
         core = replace(spec, lanes=lanes, update_cycles=cycles, weight_words=words)
         return not estimate(board, core).reasons

@@ -65,7 +65,8 @@ class CoreImage:
                                         of them; with ``winners``
     ================  ================  ==========================================================
 
-    Arrays that only some specs have may be left out, and are then 0, but for ``word_group``.
+    With ``paired_rows`` the row of source j begins at ``j * row_stride + first_group``. Arrays that
+    only some specs have may be left out, and are then 0, but for ``word_group``.
     ``rule`` is a plastic spec's learning rule. State-like arrays are ``Q(state_bits - 1 - f).f``
     with f the spec's ``fraction_bits``, in units of the neuron's weight scale. Sources are axons 0
     to A-1, then neurons A to A+N-1.

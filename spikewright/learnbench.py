@@ -26,7 +26,7 @@ __all__ = ["Cost", "cost", "learning_network", "main"]
 
 RATE = 0.1
 """Share of the axons, and of the neurons, that spike in a timestep."""
-TIMESTEPS = 40
+TIMESTEPS = 200
 """Timesteps that count; as many go before them, in which the windows fill."""
 WINDOWS = (2, 4, 5, 127)
 NEUROCOREX = PRESETS["neurocorex"]

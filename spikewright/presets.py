@@ -16,6 +16,7 @@ PRESETS = {
         plasticity="window",
         trace_bits=8,
         trace_fraction_bits=0,
+        paired_rows=True,
     ),
 }
 """``neurocorex``: what NeuroCoreX builds: 96 axons and 96 neurons all to all, 8-bit weights, a

@@ -47,6 +47,7 @@ _FLAGS = (
     "reward",
     "stochastic_rounding",
     "adaptive_threshold",
+    "paired_rows",
 )
 LEARNING_FIELDS = (
     "plasticity",
@@ -56,6 +57,7 @@ LEARNING_FIELDS = (
     "reward",
     "stochastic_rounding",
     "adaptive_threshold",
+    "paired_rows",
 )
 """Fields that say what a core can learn by."""
 _LATER = ("sparse", *LEARNING_FIELDS, "winners", "update_cycles")
@@ -97,7 +99,7 @@ class CoreSpec:
         ``multiply`` takes any UQ1.12 factor; ``shift`` only 0, 1 and ``1 - 2**-k``, k = 1 to 12,
         and needs no multiplier.
     weight_words : int
-        Depth of the weight memory; 0 stands for all-to-all, ``sources * groups``.
+        Depth of the weight memory; 0 stands for all-to-all, ``sources * row_stride``.
     sparse : bool
         Each weight word names its neuron group, so that a row is any words in any order, and a
         group may have several. Without it a row is the words of groups that follow each other.
@@ -118,6 +120,11 @@ class CoreSpec:
         Weight changes can be rounded at random, from a seeded shift register.
     adaptive_threshold : bool
         A threshold offset per neuron that grows on a spike and decays (homeostasis).
+    paired_rows : bool
+        After a timestep, the synapses of two sources learn at once: of sources 2k and 2k + 1, whose
+        rows stand side by side in memories of their own. Every source has a fixed place for its
+        row, with room for all groups: ``row_stride`` words. For plasticity without ``reward`` and
+        ``stochastic_rounding``.
     winners : int
         Most winners of a level that lets only so many of its neurons spike; 0 builds none of it.
     update_cycles : int
@@ -151,6 +158,7 @@ class CoreSpec:
     reward: bool = False
     stochastic_rounding: bool = False
     adaptive_threshold: bool = False
+    paired_rows: bool = False
     winners: int = 0
     update_cycles: int = 1
 
@@ -188,18 +196,32 @@ class CoreSpec:
         if reasons:
             raise SpecError("Core specification is not valid:", reasons=reasons, hint=_HINT)
         if self.weight_words == 0:
-            object.__setattr__(self, "weight_words", self.sources * self.groups)
+            object.__setattr__(self, "weight_words", self.sources * self.row_stride)
+        elif self.paired_rows and self.weight_words != self.sources * self.row_stride:
+            raise SpecError(
+                "Core specification is not valid:",
+                reasons=[
+                    f"weight_words must be {self.sources * self.row_stride} with paired_rows, "
+                    f"{self.row_stride} for each source, not {self.weight_words}"
+                ],
+                hint="Give 0 for weight_words, or leave it out.",
+            )
 
     def _learning_faults(self) -> list[str]:
         reasons = []
         if not self.plastic:
             reasons += [
                 f"{name} needs plasticity 'window' or 'trace', not 'none'"
-                for name in ("soft_bounds", "reward", "stochastic_rounding", "adaptive_threshold")
-                if getattr(self, name)
+                for name in LEARNING_FIELDS
+                if name in _FLAGS and getattr(self, name)
             ]
         elif self.sparse:
             reasons.append("plasticity needs rows that are not sparse: leave out one of the two")
+        reasons += [
+            f"paired_rows and {name} exclude each other: leave out one of the two"
+            for name in ("reward", "stochastic_rounding")
+            if self.paired_rows and getattr(self, name)
+        ]
         if self.trace_fraction_bits > self.trace_bits:
             reasons.append(
                 f"trace_fraction_bits must be at most trace_bits ({self.trace_bits}), "
@@ -228,6 +250,11 @@ class CoreSpec:
     def groups(self) -> int:
         """Neuron groups: group g holds neurons ``g * lanes`` to ``(g + 1) * lanes - 1``."""
         return self.neurons // self.lanes
+
+    @property
+    def row_stride(self) -> int:
+        """Words that a row of all groups takes; with ``paired_rows`` a power of two, at least 2."""
+        return 1 << index_width(self.groups) if self.paired_rows else self.groups
 
     @property
     def update_lanes(self) -> int:
@@ -310,8 +337,8 @@ class CoreSpec:
     def learn_overhead(self) -> int:
         """Cycles of a learning pass beyond those of the listed sources' rows.
 
-        A row takes as many as there are neurons that fired in the lane with most of them, at least
-        one; with ``reward`` as many as it has words.
+        A row, or a pair of rows, takes as many as there are neurons that fired in the lane with
+        most of them, at least one; with ``reward`` as many as it has words.
         """
         return 11 + 3 * self.reward
 

@@ -198,6 +198,7 @@ class LearningReference:
         most = max(turns.values(), default=-1) + 1
         cycles = 0
         stay = []
+        passed = set()
         for j in self.listed:
             raises = rule.post_lowers == bool(self.image.arrays["opposite"][j])
             x = self.x[j]
@@ -211,7 +212,10 @@ class LearningReference:
                         self.change(s, x, raises, None if spec.reward else draws[turns[s.neuron]])
                     if spec.reward:
                         self.earn(s, reward, draws[k])
-            cycles += max(1, count)
+            # Rows of a pair pass together.
+            pair = j - j % 2 if spec.paired_rows else j
+            cycles += 0 if pair in passed else max(1, count)
+            passed.add(pair)
             self.x[j] = self.fade(self.x[j], rule.a_pre)
             if self.x[j] or (
                 spec.reward and any(s.eligibility for w in self.rows[j] for s in w.synapses)

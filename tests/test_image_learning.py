@@ -243,6 +243,21 @@ def test_rows_that_learn_share_no_words() -> None:
     plastic_image(first_word=[0, 2, 2, 0, 0, 0], word_count=[2, 2, 2, 0, 0, 0])
 
 
+def test_paired_rows_are_at_their_places() -> None:
+    spec = replace(TRACE, paired_rows=True, weight_words=0)
+    plastic_image(spec, first_word=[0, 2, 9, 0, 0, 0])
+    plastic_image(
+        spec,
+        first_group=[0, 1, 0, 0, 0, 0],
+        first_word=[0, 3, *[0] * 4],
+        word_count=[2, 1, *[0] * 4],
+    )
+    assert reasons(spec, first_word=[0, 1, 0, 0, 0, 0]) == (
+        "row of source 1 must begin at word 2, which is its place with paired_rows, not at 1",
+        "rows with plastic synapses must not share words, as word 1",
+    )
+
+
 @pytest.mark.parametrize("name", ["a_pre", "a_post", "a_eligibility", "a_h"])
 def test_shift_decay(name: str) -> None:
     spec = replace(EVERYTHING, decay="shift")

@@ -35,4 +35,4 @@ def test_presets_are_read_by_name() -> None:
     assert read_spec("neurocorex") == NEUROCOREX
     sizes = NEUROCOREX.axons, NEUROCOREX.neurons, NEUROCOREX.weight_bits
     assert sizes == (96, 96, 8)
-    assert NEUROCOREX.weight_words == 192 * NEUROCOREX.groups
+    assert NEUROCOREX.weight_words == 192 * NEUROCOREX.row_stride

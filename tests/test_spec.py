@@ -1,4 +1,4 @@
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -27,13 +27,14 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "reward": (True, True),
     "stochastic_rounding": (True, True),
     "adaptive_threshold": (True, True),
+    "paired_rows": (True, True),
     "winners": (1, 255),
     "update_cycles": (2, 8),
 }
-LEARNING = {"plasticity": "trace"}
+LEARNING: dict[str, Any] = {"plasticity": "trace"}
 NEEDED = dict.fromkeys(
     ("soft_bounds", "reward", "stochastic_rounding", "adaptive_threshold"), LEARNING
-)
+) | {"paired_rows": LEARNING | {"weight_words": 0}}
 """Other fields that a field's values need."""
 BEYOND: dict[str, tuple[Any, ...]] = {
     "axons": (0, 2049, -1, 2.0, "256", None, True),
@@ -55,6 +56,7 @@ BEYOND: dict[str, tuple[Any, ...]] = {
     "reward": (1, None),
     "stochastic_rounding": (1, None),
     "adaptive_threshold": (1, None),
+    "paired_rows": (1, None),
     "winners": (-1, 256, None),
     "update_cycles": (0, 3, 16, 64, 1.0),
 }
@@ -111,6 +113,29 @@ def test_every_field_is_in_the_hash() -> None:
     for name, (value, _) in VALUES.items():
         hashes.add(CoreSpec(**(asdict(base) | NEEDED.get(name, {}) | {name: value})).hash)
     assert len(hashes) == len(NAMES) + 1
+
+
+@pytest.mark.parametrize(("neurons", "stride"), [(4, 2), (8, 2), (12, 4), (20, 8), (64, 16)])
+def test_paired_rows_have_room_for_all_groups(neurons: int, stride: int) -> None:
+    spec = CoreSpec(axons=3, neurons=neurons, lanes=4, plasticity="window", paired_rows=True)
+    assert spec.row_stride == stride
+    assert spec.weight_words == (3 + neurons) * stride
+    assert replace(spec, weight_words=spec.weight_words) == spec
+    with pytest.raises(SpecError) as error:
+        replace(spec, weight_words=spec.weight_words - 1)
+    assert error.value.reasons == (
+        f"weight_words must be {spec.weight_words} with paired_rows, {stride} for each source, "
+        f"not {spec.weight_words - 1}",
+    )
+
+
+@pytest.mark.parametrize("name", ["reward", "stochastic_rounding"])
+def test_what_paired_rows_exclude(name: str) -> None:
+    with pytest.raises(SpecError) as error:
+        CoreSpec(**(LEARNING | {"paired_rows": True, name: True}))
+    assert error.value.reasons == (
+        f"paired_rows and {name} exclude each other: leave out one of the two",
+    )
 
 
 def test_hash_is_the_same_in_every_release() -> None:

@@ -67,6 +67,24 @@ def test_synapses_among_neurons(tmp_path: Path) -> None:
     assert set(PlasticSynapses.of(image).source) == set(hidden)
 
 
+def test_paired_rows_learn_the_same(tmp_path: Path) -> None:
+    core = LESSON["core"] | {"paired_rows": True}
+    packed = with_lesson(compiled(), read_lesson(lesson(tmp_path)))
+    paired = with_lesson(compiled(), read_lesson(lesson(tmp_path, core=core)))
+    assert paired.spec.paired_rows
+    spikes = np.random.default_rng(0).random((1, 30, packed.spec.axons)) < 0.5
+    models = GoldenModel(packed), GoldenModel(paired)
+    one, other = (model.run(spikes, learn=True) for model in models)
+    assert one.spikes.any()
+    assert np.array_equal(other.spikes, one.spikes)
+    before, learned, same = (
+        PlasticSynapses.of(image).weights(image)
+        for image in (packed, *(model.learned_image() for model in models))
+    )
+    assert (learned != before).any()
+    assert np.array_equal(same, learned)
+
+
 def test_synapses_named_twice_are_told_once(tmp_path: Path) -> None:
     given = read_lesson(lesson(tmp_path, synapses=["n3:n1", "in:deep", "n3:n1", "in:deep"]))
     with pytest.raises(ModelError) as caught:

@@ -1,6 +1,7 @@
 """Images from matrices: the same weights come out, and the core delivers them."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,26 @@ def test_matrices_come_back(seed: int, sparse: bool) -> None:
     dense[:5, :14], dense[6:20, :14] = onto, among
     assert (axon_weights_of(image) == dense[:6]).all()
     assert (neuron_weights_of(image) == dense[6:]).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_paired_rows_hold_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    packed = replace(SPEC, neurons=12)
+    paired = replace(packed, paired_rows=True, weight_words=0)
+    onto = rng.integers(-128, 128, (5, 9)) * (rng.random((5, 9)) < 0.2)
+    among = rng.integers(-128, 128, (9, 9)) * (rng.random((9, 9)) < 0.1)
+    plastic = rng.random((5, 9)) < 0.1
+    one, other = (
+        plastic_image(spec, onto, among, axon_plastic=plastic, rule=RULE, v_threshold=1)
+        for spec in (packed, paired)
+    )
+    np.testing.assert_array_equal(axon_weights_of(other), axon_weights_of(one))
+    np.testing.assert_array_equal(neuron_weights_of(other), neuron_weights_of(one))
+    for image in (one, other):
+        assert (axon_weights_of(image, image.plastic)[:5, :9] == plastic).all()
+    held = np.flatnonzero(other.word_count)
+    np.testing.assert_array_equal(other.first_word[held], 4 * held + other.first_group[held])
 
 
 def test_a_plastic_synapse_is_there_though_its_weight_is_zero() -> None:

@@ -6,6 +6,7 @@ from spikewright.image import CoreImage
 from spikewright.learning import LearningRule
 from spikewright.sim.cases import Case, draw_case, draw_spec
 from spikewright.sim.golden import GoldenModel
+from spikewright.spec import LEARNING_FIELDS
 
 
 def learning_case(seed: int, *, timesteps: int = 30, samples: int = 1) -> Case:
@@ -54,7 +55,7 @@ def test_specs_vary() -> None:
     assert {spec.lanes for spec in specs} == {1, 2, 4, 8, 16, 32}
     for rule in ("window", "trace"):
         of_rule = [spec for spec in specs if spec.plasticity == rule]
-        for option in ("soft_bounds", "reward", "stochastic_rounding", "adaptive_threshold"):
+        for option in LEARNING_FIELDS[3:]:
             assert {getattr(spec, option) for spec in of_rule} == {False, True}
         assert {spec.delay_slots > 1 for spec in of_rule} == {False, True}
         assert {spec.decay for spec in of_rule} == {"multiply", "shift"}

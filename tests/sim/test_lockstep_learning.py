@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rtl import break_cores
 
+from spikewright.presets import PRESETS
 from spikewright.sim.cases import draw_case, draw_spec
 from spikewright.sim.compare import LockstepReport, lockstep
 from spikewright.sim.golden import GoldenTarget
@@ -61,6 +62,19 @@ SPECS = (
     CoreSpec(axons=2, neurons=4, lanes=4, plasticity="window", reward=True, winners=2),
     CoreSpec(axons=1, neurons=1, lanes=1, plasticity="trace"),
     CoreSpec(axons=2, neurons=4, lanes=4, update_cycles=2, plasticity="window", winners=2),
+    PRESETS["neurocorex"],
+    CoreSpec(
+        axons=41,
+        neurons=20,
+        lanes=4,
+        plasticity="trace",
+        soft_bounds=True,
+        adaptive_threshold=True,
+        winners=2,
+        delay_slots=4,
+        paired_rows=True,
+    ),
+    CoreSpec(axons=1, neurons=2, lanes=2, plasticity="window", paired_rows=True),
     *(draw_spec(np.random.default_rng((3, number)), most=64, plastic=True) for number in range(6)),
 )
 UPDATES = (550_000, 350_000, 100_000, 100, 0, 5_000, *(0,) * (len(SPECS) - 6))
@@ -145,12 +159,28 @@ def test_the_target_learns_as_the_golden_target_does() -> None:
 
 
 FAULTS = {
-    "changes go the wrong way": (r"falls \? (\S+) +: (\S+) ;", r"falls ? \2 : \1 ;"),
-    "weights wrap": (r"\? high : (sum\[\d+:0\])", r"? \1 : \1"),
-    "sources are listed twice": (r"~ *was_listed\d", "1'h1"),
+    "changes go the wrong way": (r"falls <= (\w+);", r"falls <= ~\1;"),
+    "weights wrap": (r"assign beyond = .*;", "assign beyond = 1'h0;"),
+    "signs are not kept": (r"assign crosses = .*;", "assign crosses = 1'h0;"),
+    "sources are listed twice": (r"~ *is_listed", "1'h1"),
     "the random register stands still": (r"random <= \S+ ;", "random <= random;"),
     "lists of what fired go one too far": (r"order__index < (\S+) ;", r"order__index <= \1 ;"),
     "the word behind a row counts as its own": (r"(within\d) < words;", r"\1 <= words;"),
+}
+
+
+PAIR_FAULTS = {
+    "the other row of a pair learns too": (
+        r"assign of_row\[(\d)\] = .*;",
+        r"assign of_row[\1] = 1;",
+    ),
+    "one row of a pair is left out": (r"(assign of_row\[1\] =) \S+ \[\d+\] \|", r"\1"),
+    "pairs are listed twice": FAULTS["sources are listed twice"],
+    "pairs that follow each other at once are listed twice": (
+        r"(always @\(posedge clk\) begin\s+_0_ <= (source\d+\S*);\s+end)\s+"
+        r"assign is_listed = marks\[_0_\];",
+        r"reg late; assign is_listed = late; \1 always @(posedge clk) late <= marks[\2];",
+    ),
 }
 
 
@@ -159,7 +189,19 @@ def test_a_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = CoreSpec(
         axons=12, neurons=12, lanes=2, plasticity="trace", stochastic_rounding=True, trace_bits=10
     )
-    break_cores(monkeypatch, *FAULTS[fault])
+    find(fault, FAULTS[fault], spec, monkeypatch)
+
+
+@pytest.mark.parametrize("fault", PAIR_FAULTS)
+def test_a_fault_of_pairs_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = CoreSpec(axons=12, neurons=12, lanes=2, plasticity="window", paired_rows=True)
+    find(fault, PAIR_FAULTS[fault], spec, monkeypatch)
+
+
+def find(
+    name: str, fault: tuple[str, str], spec: CoreSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_cores(monkeypatch, *fault)
     found = set()
     with CoreSimulator(spec) as simulator:
         for seed in range(20):
@@ -169,5 +211,5 @@ def test_a_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
             )
             if report.mismatch is not None:
                 found.add(report.mismatch.variable)
-    print(fault, found)
+    print(name, found)
     assert found

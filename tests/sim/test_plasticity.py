@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from spikewright.compiler.plastic import plastic_image
 from spikewright.fixed import DECAY_ONE
 from spikewright.image import CoreImage
 from spikewright.learning import REWARD_ONE, LearningRule
@@ -346,3 +347,26 @@ def test_learned_weights_count_when_learning_is_off() -> None:
     model.run(spikes_at([0], [0])[None], learn=True)
     result = model.step(spikes_at([0], [], 1))
     assert result.consumed[0, 0] == 58
+
+
+@pytest.mark.parametrize(
+    ("axons", "pairs"), [([0], 1), ([0, 1], 1), ([1, 2], 2), ([1, 3, 5], 3), ([2, 3, 4, 5], 2)]
+)
+@pytest.mark.parametrize(("bias", "most"), [(0, 1), (9, 3)])
+def test_two_rows_of_a_pair_take_the_cycles_of_one(
+    axons: list[int], pairs: int, bias: int, most: int
+) -> None:
+    # With the bias all neurons fire, three in each lane; without it none does.
+    spikes = np.zeros((1, 6), np.bool_)
+    spikes[0, axons] = True
+    for paired_rows in (False, True):
+        spec = CoreSpec(axons=6, neurons=6, lanes=2, plasticity="window", paired_rows=paired_rows)
+        rule = LearningRule(pre_step=3, post_step=3, w_min=-1, w_max=1)
+        image = plastic_image(
+            spec, np.ones((6, 6), int), bias=bias << 6, v_threshold=8 << 6, rule=rule
+        )
+        on, off = (
+            int(GoldenModel(image).step(spikes, learn=learn).cycles[0]) for learn in (True, False)
+        )
+        rows = pairs if paired_rows else len(axons)
+        assert on - off == spec.learn_overhead + rows * most
