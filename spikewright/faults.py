@@ -24,11 +24,15 @@ def image_faults(image: "CoreImage") -> list[str]:
     image : CoreImage
         Its arrays are of their dtypes.
     """
-    return _wrong_shapes(image) or [
+    if wrong := _wrong_shapes(image):
+        return wrong
+    rows = _wrong_rows(image)
+    return [
         *_wrong_ranges(image),
-        *_wrong_rows(image),
+        *rows,
         *_wrong_neurons(image),
         *_wrong_learning(image),
+        *([] if rows else _wrong_plastic_words(image)),
         *image.manifest.faults(image.spec.axons, image.spec.neurons),
     ]
 
@@ -166,7 +170,7 @@ def _wrong_neurons(image: "CoreImage") -> list[str]:
 
 
 def _wrong_learning(image: "CoreImage") -> list[str]:
-    """A rule the spec lacks, bounds without the weights, plastic words that two rows share."""
+    """A rule the spec lacks, bounds without the weights."""
     spec, rule = image.spec, image.rule
     if rule is None:
         return []
@@ -188,10 +192,25 @@ def _wrong_learning(image: "CoreImage") -> list[str]:
             for name in ("a_pre", "a_post", "a_eligibility", "a_h")
             if getattr(rule, name) not in SHIFT_DECAYS
         ]
+    return reasons
+
+
+def _wrong_plastic_words(image: "CoreImage") -> list[str]:
+    """Words that two rows share, one of which learns; with paired rows, that none has."""
+    if image.plastic is None:
+        return []
+    reasons = []
     _, word, _ = image.row_words(np.flatnonzero(image.learns))
-    _, every, _ = image.row_words(np.arange(spec.sources))
+    _, every, _ = image.row_words(np.arange(image.spec.sources))
     readers = np.bincount(every, minlength=len(image.weights))
     shared = word[readers[word] > 1]
     if shared.size:
         reasons.append(f"rows with plastic synapses must not share words, as word {shared[0]}")
+    # A learning pass of paired rows reaches all groups, whichever of them a row has words for.
+    stray = image.plastic.any(axis=1) & (readers == 0)
+    if image.spec.paired_rows and stray.any():
+        reasons.append(
+            f"plastic synapses must be in rows with paired_rows, as those of word {stray.argmax()} "
+            "are not"
+        )
     return reasons

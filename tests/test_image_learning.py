@@ -254,8 +254,25 @@ def test_paired_rows_are_at_their_places() -> None:
     )
     assert reasons(spec, first_word=[0, 1, 0, 0, 0, 0]) == (
         "row of source 1 must begin at word 2, which is its place with paired_rows, not at 1",
-        "rows with plastic synapses must not share words, as word 1",
     )
+
+
+def test_no_plastic_synapse_of_paired_rows_is_in_no_row() -> None:
+    stray: dict[str, Any] = {
+        "plastic": [[1, 0], [1, 1], [0, 1], [0, 0]],
+        "word_count": [2, 0, 0, 0, 0, 0],
+    }
+    plastic_image(**stray)
+    assert reasons(replace(TRACE, paired_rows=True, weight_words=0), **stray) == (
+        "plastic synapses must be in rows with paired_rows, as those of word 2 are not",
+    )
+
+
+@pytest.mark.parametrize("paired_rows", [False, True])
+def test_rows_past_the_words_are_named(paired_rows: bool) -> None:
+    spec = replace(TRACE, paired_rows=paired_rows, weight_words=0)
+    first, *_ = reasons(spec, first_word=[60_000, 2, 0, 0, 0, 0])
+    assert first == "row of source 0 must end within 4 words, not 60002"
 
 
 @pytest.mark.parametrize("name", ["a_pre", "a_post", "a_eligibility", "a_h"])
