@@ -109,7 +109,9 @@ def fit(needs: Needs, draft: CoreSpec, spec: CoreSpec | None) -> CoreSpec:
         return _smallest(needs, draft)
     wanted: dict[str, Any] = {}
     reasons = []
-    for name in (field.name for field in fields(needs)):
+    # Paired rows have room for all groups, and their number follows from the sizes.
+    follows = {"weight_words": 0} if spec.paired_rows else {}
+    for name in (field.name for field in fields(needs) if field.name not in follows):
         has, need = getattr(spec, name), getattr(needs, name)
         if need > has:
             wanted[name] = need
@@ -122,7 +124,7 @@ def fit(needs: Needs, draft: CoreSpec, spec: CoreSpec | None) -> CoreSpec:
         return spec
     change = ", ".join(f"{name}={value}" for name, value in wanted.items())
     try:
-        replace(spec, **wanted)
+        replace(spec, **(wanted | follows))
         hint = f"A core with {change} would do; or make the network smaller."
     except SpecError as error:
         hint = f"No core can hold it ({'; '.join(error.reasons)}): make the network smaller."

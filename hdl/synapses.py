@@ -54,7 +54,7 @@ class WeightChange(wiring.Component):
     eligibility : In
         Of the synapse; with ``reward``, as the next three.
     moves : In(1)
-        The size counts; without this it is zero.
+        The size counts, as the synapse is plastic and meets an event; else it is zero.
     passing : In(1)
         The word is one of a learning pass.
     reward : In, Q1.6
@@ -168,7 +168,7 @@ class SynapseLane(wiring.Component):
     weight, plastic : In
         Of the synapse, at stage 0.
     moves : In(1)
-        Its weight changes, if it is plastic.
+        Its weight changes, if it is plastic; without ``reward``.
     rule : In
     change, falls, bound, fell : In
         Of :class:`WeightChange`, at its stages.

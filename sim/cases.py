@@ -152,7 +152,7 @@ def draw_spec(
     most : int
         Most axons and most neurons, at least 32.
     most_words : int
-        Deepest weight memory, at least 64.
+        Deepest weight memory, at least 64; with paired rows its depth follows from the sizes.
     plastic : bool
         With on-chip learning.
     """

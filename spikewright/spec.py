@@ -220,7 +220,7 @@ class CoreSpec:
         reasons += [
             f"paired_rows and {name} exclude each other: leave out one of the two"
             for name in ("reward", "stochastic_rounding")
-            if self.paired_rows and getattr(self, name)
+            if self.plastic and self.paired_rows and getattr(self, name)
         ]
         if self.trace_fraction_bits > self.trace_bits:
             reasons.append(

@@ -84,6 +84,7 @@ def image_tables(image: CoreImage) -> list[Table | str]:
         ("neurons a cycle", str(spec.update_lanes)),
         ("state", f"{spec.state_bits} bits, {spec.fraction_bits} of them fraction"),
         ("weight words", f"{used['words']} of {spec.weight_words}"),
+        ("row places", f"{spec.row_stride} words each, in pairs" if spec.paired_rows else ""),
         ("synapses", str(used["synapses"])),
         ("winners", _winners(data["winners"])),
     ]

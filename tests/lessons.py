@@ -13,6 +13,14 @@ from spikewright.spec import CoreSpec
 PLAIN = CoreSpec(axons=40, neurons=16, lanes=8)
 SPECS = {
     "window": replace(PLAIN, weight_words=0, plasticity="window"),
+    "paired": replace(
+        PLAIN,
+        weight_words=0,
+        plasticity="trace",
+        soft_bounds=True,
+        adaptive_threshold=True,
+        paired_rows=True,
+    ),
     "all": replace(
         PLAIN,
         weight_words=0,

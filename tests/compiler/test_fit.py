@@ -46,6 +46,12 @@ def test_the_smallest_core_has_only_what_the_network_needs() -> None:
             "it needs synapse_current, which the core was built without",
             "synapse_current=True would do",
         ),
+        (
+            layer(8, 64),
+            {"neurons": 48, "plasticity": "window", "paired_rows": True},
+            "neurons must be at most 48, not 64",
+            "neurons=64 would do",
+        ),
         (layer(8, 3000), {}, "neurons must be at most 256, not 3000", "No core can hold it"),
     ],
 )
