@@ -43,7 +43,12 @@ _LUTS: Mapping[Family, Mapping[str, int]] = {
     "ice40": {"SB_LUT4": 1},
     "ecp5": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4},
     "gowin": {"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "ALU": 1, "RAM16SDP4": 4},
-    "xc7": {**{f"LUT{n}": 1 for n in range(1, 7)}, "RAM32M": 4, "RAM64M": 4, "SRL16E": 1},
+    "xc7": {
+        **{f"LUT{n}": 1 for n in range(1, 7)},
+        **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D"), 4),
+        **dict.fromkeys(("RAM32X1D", "RAM64X1D"), 2),
+        "SRL16E": 1,
+    },
 }
 """LUTs that a cell takes, by family."""
 _BLOCKS: Mapping[Family, tuple[tuple[int, int], ...]] = {
