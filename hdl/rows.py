@@ -356,9 +356,11 @@ class RowFetch(wiring.Component):
             for lane, address in enumerate(addresses_of_lanes):
                 en = self.learned_en[k][lane] | (loaded & (host_row == k))
                 to = Mux(loaded, host_addr, self.learned_addr[lane])
-                written = passed_on(m, (en, to, synapses), f"written{lane}_{k}", "sync")
-                name, layout = f"weights{lane}_{k}", bank_layout(spec, lane)
-                self._memory(m, name, layout, written, address, shown[k])
+                layout = bank_layout(spec, lane)
+                own = Signal(struct(layout), name=f"own{lane}_{k}")
+                m.d.comb += [own[field.name].eq(synapses[field.name]) for field in layout.fields]
+                written = passed_on(m, (en, to, own), f"written{lane}_{k}", "sync")
+                self._memory(m, f"weights{lane}_{k}", layout, written, address, shown[k])
 
     def _memory(
         self,
