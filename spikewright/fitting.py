@@ -65,8 +65,9 @@ def _remedy(board: "Board", spec: CoreSpec) -> str:
     """What would do: fewer neurons updated at once, fewer lanes, or another board."""
     from spikewright.boards.catalog import BOARDS
 
-    for lanes, cycles in _narrower(spec):
-        if _fits(board, spec, lanes, cycles):
+    for lanes, (*fewer, smallest) in _narrower(spec):
+        if _fits(board, spec, lanes, smallest):
+            cycles = next((one for one in fewer if _fits(board, spec, lanes, one)), smallest)
             same = lanes == spec.lanes
             named = ("" if same else f"lanes={lanes} and ") + f"update_cycles={cycles}"
             typed = ("" if same else f"--lanes {lanes} ") + f"--update-cycles {cycles}"
@@ -79,14 +80,14 @@ def _remedy(board: "Board", spec: CoreSpec) -> str:
     return f"It would fit another board: --board {larger}."
 
 
-def _narrower(spec: CoreSpec) -> Iterator[tuple[int, int]]:
-    """Lanes and update cycles of smaller cores: most lanes first, then fewest cycles."""
-    lanes, cycles = spec.lanes, 2 * spec.update_cycles
+def _narrower(spec: CoreSpec) -> Iterator[tuple[int, list[int]]]:
+    """Lanes of smaller cores, most first, and with each the update cycles, fewest first."""
+    lanes, least = spec.lanes, 2 * spec.update_cycles
     while lanes:
-        while cycles <= lanes:
+        cycles = [1 << k for k in range(lanes.bit_length()) if 1 << k >= least]
+        if cycles:
             yield lanes, cycles
-            cycles *= 2
-        lanes, cycles = lanes // 2, 1
+        lanes, least = lanes // 2, 1
 
 
 def _fits(board: "Board", spec: CoreSpec, lanes: int, cycles: int) -> bool:
